@@ -1,0 +1,18 @@
+from django.apps import AppConfig
+
+
+class AccountsConfig(AppConfig):
+    name = "accounts"
+    verbose_name = "Account"
+
+    def ready(self) -> None:
+        from auditlog.registry import auditlog
+        from django.contrib.auth.signals import user_logged_in
+
+        from accounts import drafts, models
+
+        user_logged_in.connect(drafts.on_sign_in, dispatch_uid="accounts.drafts.on_sign_in")
+        auditlog.register(
+            models.User, exclude_fields=["password", "last_login"], m2m_fields={"groups", "user_permissions"}
+        )
+        auditlog.register(models.BillingProfile, exclude_fields=["updated_at"])  # R32

@@ -1,0 +1,1 @@
+"""Pages of accounts: signing in and recovery (`access`), the account's own data (`profile`)."""

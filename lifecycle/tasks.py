@@ -1,0 +1,13 @@
+"""Edges for the worker. A nudge that beat repeats: just after midnight, and every three hours for what was left."""
+
+from celery import shared_task
+
+from lifecycle import flows
+
+SECONDS = 240  # below the worker's hard limit, so that a run ends by itself and says how far it came
+
+
+@shared_task
+def run_day() -> None:
+    """Every stage for today, and for the days that were missed."""
+    flows.run_day(seconds=SECONDS)

@@ -1,0 +1,17 @@
+"""Is an e-mail address one of ours? Such an address may never be the way to reach a customer (R3, R12, R29)."""
+
+from django.conf import settings
+
+from mailboxes.models import Address, Domain
+
+
+def is_hosted(email: str) -> bool:
+    """True when `email` lies on a certified domain of the provider or on a customer's domain hosted here."""
+    host = email.rpartition("@")[2].strip().lower()
+    if not host:
+        return False
+    return (
+        host in settings.PEC_DOMAINS
+        or Address.objects.filter(host=host).exists()
+        or Domain.objects.filter(mail_host=host).exists()
+    )

@@ -1,0 +1,7 @@
+"""What is owned: plans and prices, holders, addresses, boxes, domains and the periods that were paid."""
+
+from .boxes import Address, BoxEvent, Domain, Holder, Mailbox
+from .catalogue import Plan, Price, VatRate
+from .periods import PaidPeriod
+
+__all__ = ["Address", "BoxEvent", "Domain", "Holder", "Mailbox", "PaidPeriod", "Plan", "Price", "VatRate"]

@@ -1,0 +1,125 @@
+"""Da verificare: what staff must decide, open cases first, closed by a person with a reason (R21)."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import F, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.decorators import action, display
+
+from mailboxes.admin.base import MOST_FOUND, ReadOnlyAdmin, link
+from mailboxes.admin.boxes import boxes_found
+from mailboxes.models import Mailbox
+from payments import cases
+from payments.models import Case
+from pecportal.errors import RefusedError
+from pecportal.formats import euro
+from renewals.models import Order
+
+from .forms import ReasonForm
+from .orders import orders_found
+
+
+class OpenFilter(admin.SimpleListFilter):
+    title = gettext_lazy("stato")
+    parameter_name = "stato"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("aperti", _("aperti")), ("chiusi", _("chiusi"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        if self.value() not in ("aperti", "chiusi"):
+            return queryset
+        return queryset.filter(closed_at__isnull=self.value() == "aperti")
+
+
+@admin.register(Case)
+class CaseAdmin(ReadOnlyAdmin):
+    list_display = ("kind", "state", "detail", "amount_in_euro", "order", "box", "opened_at", "closed_by")
+    list_filter = (OpenFilter, "kind")
+    list_select_related = ("order", "box__address", "receipt", "closed_by")
+    search_fields = ("detail",)  # the box to type in; see get_search_results
+    search_help_text = gettext_lazy("Numero d'ordine, indirizzo PEC o account")
+    ordering = (F("closed_at").asc(nulls_first=True), "-id")
+    actions_detail = ("close",)
+    fieldsets = (
+        (None, {"fields": (("kind", "state", "amount_in_euro"), "detail", "opened_at")}),
+        (gettext_lazy("Di che cosa"), {"fields": (("order_link", "box_link"), ("payment_link", "receipt_link"))}),
+        (gettext_lazy("Decisione"), {"fields": (("closed_at", "closed_by"), "resolution")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Case]:
+        return (
+            super()
+            .get_queryset(request)
+            .select_related("order", "box__address", "payment__order", "receipt", "closed_by")
+        )
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
+        if not search_term.strip():
+            return queryset, False
+        orders = Order.objects.filter(orders_found(search_term)).values_list("pk", flat=True)[:MOST_FOUND]
+        boxes = Mailbox.objects.filter(boxes_found(search_term)).values_list("pk", flat=True)[:MOST_FOUND]
+        return (queryset.filter(order__in=list(orders)) | queryset.filter(box__in=list(boxes))), False
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list:
+        case = self.get_object(request, object_id)
+        return super().get_actions_detail(request, object_id) if case and case.closed_at is None else []
+
+    def has_close_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return request.user.has_perm("payments.change_case")
+
+    @display(description=gettext_lazy("Stato"), label={"open": "danger", "closed": "success"})
+    def state(self, case: Case) -> tuple[str, str]:
+        return ("open", _("Aperto")) if case.closed_at is None else ("closed", _("Chiuso"))
+
+    @display(description=gettext_lazy("Importo"))
+    def amount_in_euro(self, case: Case) -> str:
+        return euro(case.amount) or "-"
+
+    @display(description=gettext_lazy("Ordine"))
+    def order_link(self, case: Case) -> str:
+        return link(case.order)
+
+    @display(description=gettext_lazy("Casella"))
+    def box_link(self, case: Case) -> str:
+        return link(case.box)
+
+    @display(description=gettext_lazy("Pagamento"))
+    def payment_link(self, case: Case) -> str:
+        return link(case.payment)
+
+    @display(description=gettext_lazy("Accredito"))
+    def receipt_link(self, case: Case) -> str:
+        return link(case.receipt)
+
+    @action(description=gettext_lazy("Chiudi"), url_path="chiudi", permissions=["close"], icon="check")
+    def close(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        case = self.found(request, object_id)
+        form = ReasonForm(request.POST if request.method == "POST" else None)
+        if request.method == "POST" and form.is_valid():
+            try:
+                cases.close_case(case_id=case.pk, actor=request.user, resolution=form.cleaned_data["reason"])
+            except RefusedError as refusal:
+                form.add_error(None, str(refusal))
+            else:
+                self.message_user(request, _("Caso chiuso."), messages.SUCCESS)
+                return redirect(reverse("admin:payments_case_changelist"))
+        return self.form_page(
+            request,
+            form=form,
+            title=_("Chiudi il caso"),
+            submit=_("Chiudi il caso"),
+            obj=case,
+            intro=_("Chiudere scrive la decisione e non muove denaro: prima rimborsa o attribuisci, poi chiudi."),
+            facts=[
+                (_("Che cosa è successo"), case.detail),
+                (_("Importo"), euro(case.amount) or "-"),
+                (_("Ordine"), case.order or "-"),
+                (_("Casella"), case.box or "-"),
+            ],
+        )

@@ -1,0 +1,127 @@
+"""Saved methods and automatic renewals, to look at. A method belongs to the login that gave it (R24b): its id is masked."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.decorators import display
+
+from accounts.models import User
+from mailboxes.admin.base import MOST_FOUND, ReadOnlyAdmin, ReadOnlyInline, link
+from mailboxes.admin.boxes import boxes_found
+from mailboxes.models import Mailbox
+from payments.models import AutoRenewal, StoredMethod
+from pecportal.formats import euro
+
+
+def masked(remote_id: str) -> str:
+    """The last four characters of a provider's id: enough to tell two apart, useless to charge."""
+    return "••••" + remote_id[-4:] if len(remote_id) > 8 else "••••"
+
+
+class StandingFilter(admin.SimpleListFilter):
+    """Rows that hold now, or that ended: by the empty date that `field` names."""
+
+    title = gettext_lazy("stato")
+    parameter_name = "stato"
+    field = ""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("attivi", _("attivi")), ("finiti", _("finiti"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        if self.value() not in ("attivi", "finiti"):
+            return queryset
+        return queryset.filter(**{f"{self.field}__isnull": self.value() == "attivi"})
+
+
+class RemovedFilter(StandingFilter):
+    field = "removed_at"
+
+
+class EndedFilter(StandingFilter):
+    field = "ended_at"
+
+
+class AutoRenewalInline(ReadOnlyInline):
+    model = AutoRenewal
+    fields = ("box", "years", "amount", "agreed_at", "ended_at", "ended_why")
+    related = ("box__address",)
+    show_change_link = True
+    tab = False
+    per_page = 20
+
+
+@admin.register(StoredMethod)
+class StoredMethodAdmin(ReadOnlyAdmin):
+    list_display = ("label", "provider", "login", "expires", "state", "created_at")
+    list_filter = (RemovedFilter, "provider")
+    list_select_related = ("login",)
+    search_fields = ("login__username__exact",)
+    search_help_text = gettext_lazy("Username per intero")
+    ordering = ("-id",)
+    inlines = (AutoRenewalInline,)
+    fields = (("label", "state"), ("provider", "remote"), ("login", "expires"), ("created_at", "removed_at"))
+
+    @display(description=gettext_lazy("Id presso il gestore"))
+    def remote(self, method: StoredMethod) -> str:
+        return masked(method.remote_id)
+
+    @display(description=gettext_lazy("Scadenza della carta"))
+    def expires(self, method: StoredMethod) -> str:
+        return (
+            f"{method.expires_month:02}/{method.expires_year}" if method.expires_year and method.expires_month else "-"
+        )
+
+    @display(description=gettext_lazy("Stato"), label={"on": "success", "off": None})
+    def state(self, method: StoredMethod) -> tuple[str, str]:
+        return ("on", _("Salvato")) if method.removed_at is None else ("off", _("Tolto"))
+
+
+@admin.register(AutoRenewal)
+class AutoRenewalAdmin(ReadOnlyAdmin):
+    list_display = ("box", "state", "years", "amount_in_euro", "method", "agreed_by", "agreed_at", "ended_at")
+    list_filter = (EndedFilter, "ended_why")
+    list_select_related = ("box__address", "method", "agreed_by")
+    search_fields = ("box__address__name",)  # the box to type in; see get_search_results
+    search_help_text = gettext_lazy("Inizio dell'indirizzo PEC, titolare o account")
+    ordering = ("-id",)
+    fieldsets = (
+        (None, {"fields": (("box_link", "state"), ("years", "amount_in_euro"), ("method_link", "order_link"))}),
+        (gettext_lazy("Consenso"), {"fields": (("agreed_by", "agreed_at", "consent_text_version"),)}),
+        (gettext_lazy("Fine"), {"fields": (("ended_at", "ended_why"),)}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AutoRenewal]:
+        return super().get_queryset(request).select_related("box__address", "method", "agreed_by", "order")
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        boxes = list(Mailbox.objects.filter(boxes_found(term)).values_list("pk", flat=True)[:MOST_FOUND])
+        users = list(User.objects.filter(username=term.lower()).values_list("pk", flat=True))
+        return queryset.filter(Q(box__in=boxes) | Q(agreed_by__in=users)), False
+
+    @display(description=gettext_lazy("Stato"), label={"on": "success", "off": None})
+    def state(self, renewal: AutoRenewal) -> tuple[str, str]:
+        return ("on", _("Attivo")) if renewal.ended_at is None else ("off", _("Finito"))
+
+    @display(description=gettext_lazy("Importo accettato"))
+    def amount_in_euro(self, renewal: AutoRenewal) -> str:
+        return euro(renewal.amount)
+
+    @display(description=gettext_lazy("Casella"))
+    def box_link(self, renewal: AutoRenewal) -> str:
+        return link(renewal.box)
+
+    @display(description=gettext_lazy("Metodo"))
+    def method_link(self, renewal: AutoRenewal) -> str:
+        return link(renewal.method)
+
+    @display(description=gettext_lazy("Ordine"))
+    def order_link(self, renewal: AutoRenewal) -> str:
+        return link(renewal.order)

@@ -1,0 +1,258 @@
+"""Orders for staff: everything that happened to one on one page; two buttons, each a flow."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.decorators import action, display
+
+from accounts.models import User
+from mailboxes.admin.base import MOST_FOUND, ReadOnlyAdmin, ReadOnlyInline, admin_url, link
+from mailboxes.models import Address
+from payments import bank, flows
+from payments.models import Allocation, Case, Payment
+from pecportal.errors import RefusedError
+from pecportal.formats import day as in_words
+from pecportal.formats import euro, years
+from renewals.models import Order, OrderEvent, OrderLine
+
+from .forms import CancelForm
+from .sums import missing_of
+
+COLOURS = {
+    Order.Status.AWAITING_PAYMENT: "warning",
+    Order.Status.PAID: "info",
+    Order.Status.FULFILLED: "success",
+    Order.Status.ATTENTION: "danger",
+    Order.Status.CANCELLED: None,
+    Order.Status.LAPSED: None,
+    Order.Status.REFUNDED: None,
+    Order.Status.REVERSED: None,
+}
+LINE_COLOURS = {
+    OrderLine.Status.WAITING: "warning",
+    OrderLine.Status.ATTENTION: "danger",
+    OrderLine.Status.FULFILLED: "success",
+    OrderLine.Status.CLOSED: None,
+    OrderLine.Status.REFUNDED: None,
+    OrderLine.Status.REVERSED: None,
+}
+
+
+class LineInline(ReadOnlyInline):
+    model = OrderLine
+    fields = ("target", "line_state", "plan", "space", "net_in_euro", "old_expiry", "period", "holder_as_confirmed")
+    related = ("mailbox__address", "domain", "address", "plan", "period", "holder")
+    per_page = 20
+    tab = False
+
+    @display(description=gettext_lazy("Che cosa"))
+    def target(self, line: OrderLine) -> SafeString | str:
+        return link(line.mailbox or line.domain) if line.address_id is None else str(line.address)
+
+    @display(description=gettext_lazy("Stato"), label=LINE_COLOURS)
+    def line_state(self, line: OrderLine) -> tuple[str, str]:
+        return line.status, line.get_status_display()
+
+    @display(description=gettext_lazy("Spazio"))
+    def space(self, line: OrderLine) -> str:
+        if line.mailbox_gb is None:
+            return "-"
+        return _("%(mailbox)s GB + archivio %(archive)s GB") % {"mailbox": line.mailbox_gb, "archive": line.archive_gb}
+
+    @display(description=gettext_lazy("Netto"))
+    def net_in_euro(self, line: OrderLine) -> str:
+        return euro(line.net)
+
+    @display(description=gettext_lazy("Intestatario confermato"))
+    def holder_as_confirmed(self, line: OrderLine) -> str:
+        holder = getattr(line, "holder", None)
+        return f"{holder.display_name}, {holder.own_fiscal_key()}" if holder else "-"
+
+
+class PaymentInline(ReadOnlyInline):
+    model = Payment
+    fields = ("provider", "status", "amount", "currency", "remote_id", "reason", "created_at", "registered_at")
+    show_change_link = True
+
+
+class AllocationInline(ReadOnlyInline):
+    """What paid the order: bank money and on-line payments alike."""
+
+    model = Allocation
+    fields = ("source", "amount", "made_by", "made_at")
+    related = ("receipt", "payment__order", "made_by")
+
+    @display(description=gettext_lazy("Da che cosa"))
+    def source(self, allocation: Allocation) -> SafeString | str:
+        return link(allocation.receipt or allocation.payment)
+
+
+class EventInline(ReadOnlyInline):
+    model = OrderEvent
+    fields = ("at", "line_target", "before", "after", "actor", "why")
+    related = ("line__mailbox__address", "line__domain", "line__address", "actor")
+    per_page = 50
+
+    @display(description=gettext_lazy("Riga"))
+    def line_target(self, event: OrderEvent) -> str:
+        return str(event.line.target) if event.line else _("tutto l'ordine")
+
+
+class CaseInline(ReadOnlyInline):
+    model = Case
+    fields = ("kind", "detail", "amount", "opened_at", "closed_at", "resolution")
+    show_change_link = True
+
+
+def orders_found(term: str) -> Q:
+    """Orders by number, by the reference of a transfer, by a box's address or by account, as the words look like."""
+    term = term.strip()
+    if "@" in term:
+        addresses = Address.objects.filter(name__startswith=term.lower()).values_list("pk", flat=True)[:MOST_FOUND]
+        owners = User.objects.filter(Q(username=term.lower()) | Q(email=term.lower())).values_list("pk", flat=True)
+        lines = OrderLine.objects.filter(Q(mailbox__address__in=list(addresses)) | Q(address__in=list(addresses)))
+        ids = list(lines.order_by("-order_id").values_list("order_id", flat=True)[:MOST_FOUND])
+        return Q(pk__in=ids) | Q(owner__in=list(owners[:MOST_FOUND]))
+    named = bank.find_order(term)
+    return Q(pk=named.pk) if named else Q(number__startswith=term.upper())
+
+
+@admin.register(Order)
+class OrderAdmin(ReadOnlyAdmin):
+    list_display = ("number", "state", "kind", "owner", "total_in_euro", "method", "confirmed_at", "lapses_on")
+    list_filter = ("status", "kind", "method")
+    list_select_related = ("owner",)
+    search_fields = ("number",)  # the box to type in; orders_found decides what it searches
+    search_help_text = gettext_lazy(
+        "Numero d'ordine, causale del bonifico, indirizzo PEC, username o e-mail dell'account"
+    )
+    ordering = ("-id",)
+    actions_detail = ("record_transfer", "cancel")
+    inlines = (LineInline, PaymentInline, AllocationInline, CaseInline, EventInline)
+    fieldsets = (
+        (None, {"fields": (("number", "state"), ("kind", "years_in_words"), ("owner", "placed_by"), "email")}),
+        (
+            gettext_lazy("Importi"),
+            {"fields": (("total_in_euro", "due_in_euro", "missing"), ("taxable", "vat", "vat_rate"))},
+        ),
+        (
+            gettext_lazy("Pagamento"),
+            {"fields": (("method", "transfer_declared_on", "lapses_on"), ("reference", "paid_at", "collected_at"))},
+        ),
+        (
+            gettext_lazy("Contratto"),
+            {
+                "fields": (
+                    ("confirmed_at", "fulfilled_at"),
+                    ("terms_version", "terms_accepted_at", "terms_ip"),
+                    ("is_consumer", "immediate_start"),
+                    "billing_as_fixed",
+                )
+            },
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Order]:
+        return super().get_queryset(request).select_related("owner", "placed_by", "billing")
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
+        return (queryset.filter(orders_found(search_term)) if search_term.strip() else queryset), False
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list:
+        """Buttons only where they can do something: an order that awaits its money."""
+        order = self.get_object(request, object_id)
+        return super().get_actions_detail(request, object_id) if order and order.is_awaiting_payment else []
+
+    def has_record_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return request.user.has_perm("payments.add_receipt")
+
+    def has_cancel_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return request.user.has_perm("renewals.change_order")
+
+    @display(description=gettext_lazy("Stato"), label=COLOURS)
+    def state(self, order: Order) -> tuple[str, str]:
+        return order.status, order.get_status_display()
+
+    @display(description=gettext_lazy("Frequenza di rinnovo"))
+    def years_in_words(self, order: Order) -> str:
+        return years(order.years) if order.years else "-"
+
+    @display(description=gettext_lazy("Totale"))
+    def total_in_euro(self, order: Order) -> str:
+        return euro(order.total)
+
+    @display(description=gettext_lazy("Da pagare"))
+    def due_in_euro(self, order: Order) -> str:
+        return euro(order.amount_due)
+
+    @display(description=gettext_lazy("Mancano"))
+    def missing(self, order: Order) -> str:
+        return euro(missing_of(order)) if order.is_awaiting_payment else "-"
+
+    @display(description=gettext_lazy("Causale del bonifico"))
+    def reference(self, order: Order) -> str:
+        return bank.creditor_reference(order)
+
+    @display(description=gettext_lazy("Dati di fatturazione"))
+    def billing_as_fixed(self, order: Order) -> SafeString | str:
+        billing = getattr(order, "billing", None)
+        if billing is None:
+            return "-"
+        place = f"{billing.address}, {billing.postal_code} {billing.city} {billing.province}"
+        fixed = (
+            _("fissati il %(day)s") % {"day": in_words(billing.fixed_at)} if billing.fixed_at else _("alla conferma")
+        )
+        rows = (billing.display_name, f"{billing.codice_fiscale} {billing.partita_iva}", place, f"({fixed})")
+        return format_html_join(format_html("<br>"), "{}", ((row,) for row in rows))
+
+    @action(
+        description=gettext_lazy("Registra un accredito"), url_path="accredito", permissions=["record"], icon="payments"
+    )
+    def record_transfer(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        order = self.found(request, object_id)
+        return redirect(reverse("admin:payments_receipt_record", query={"ordine": order.number}))
+
+    @action(description=gettext_lazy("Annulla l'ordine"), url_path="annulla", permissions=["cancel"], icon="cancel")
+    def cancel(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        order = self.found(request, object_id)
+        form = CancelForm(request.POST if request.method == "POST" else None, order=order)
+        if request.method == "POST" and form.is_valid():
+            try:
+                flows.cancel_order(
+                    order_id=order.pk,
+                    actor=request.user,
+                    despite_transfer=form.cleaned_data.get("despite_transfer", False),
+                    why=form.cleaned_data["reason"],
+                )
+            except RefusedError as refusal:
+                form.add_error(None, str(refusal))
+            else:
+                sentence = _("Ordine %(number)s annullato: la casella si può rinnovare di nuovo.")
+                self.message_user(request, sentence % {"number": order}, messages.SUCCESS)
+                return redirect(admin_url(order))
+        intro = _(
+            "Un pagamento in corso viene prima chiuso presso il gestore. Se risulta incassato, l'ordine non si annulla."
+        )
+        return self.form_page(
+            request,
+            form=form,
+            title=_("Annulla l'ordine %(number)s") % {"number": order},
+            submit=_("Annulla l'ordine"),
+            obj=order,
+            intro=intro,
+            danger=True,
+            facts=[
+                (_("Stato"), order.get_status_display()),
+                (_("Totale"), euro(order.total)),
+                (_("Account"), order.owner),
+                (_("Bonifico dichiarato"), in_words(order.transfer_declared_on) or _("no")),
+            ],
+        )

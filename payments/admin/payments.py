@@ -1,0 +1,83 @@
+"""On-line attempts and the webhooks that told of them, to look at: only payments.flows moves them (R18, R22)."""
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy
+from unfold.decorators import display
+
+from mailboxes.admin.base import MOST_FOUND, ReadOnlyAdmin, ReadOnlyInline
+from payments.models import Payment, PaymentEvent, ProviderEvent
+from pecportal.formats import euro
+from renewals.models import Order
+
+from .orders import AllocationInline, CaseInline, orders_found
+
+COLOURS = {
+    Payment.Status.CREATED: "info",
+    Payment.Status.PENDING: "info",
+    Payment.Status.UNKNOWN: "warning",
+    Payment.Status.REGISTERED: "success",
+    Payment.Status.FAILED: "danger",
+    Payment.Status.CANCELLED: None,
+    Payment.Status.REFUNDED: None,
+}
+
+
+class PaymentEventInline(ReadOnlyInline):
+    model = PaymentEvent
+    fields = ("at", "before", "after", "why")
+    tab = False
+
+
+@admin.register(Payment)
+class PaymentAdmin(ReadOnlyAdmin):
+    list_display = (
+        "order",
+        "state",
+        "amount_in_euro",
+        "provider",
+        "remote_id",
+        "created_at",
+        "registered_at",
+        "reason",
+    )
+    list_filter = ("status", "provider")
+    list_select_related = ("order",)
+    search_fields = ("remote_id",)  # the box to type in; see get_search_results
+    search_help_text = gettext_lazy("Id presso il gestore, numero d'ordine, indirizzo PEC o account")
+    ordering = ("-id",)
+    inlines = (PaymentEventInline, AllocationInline, CaseInline)
+    fieldsets = (
+        (None, {"fields": (("order", "state", "amount_in_euro"), ("provider", "remote_id"), "reason")}),
+        (gettext_lazy("Quando"), {"fields": (("created_at", "registered_at"), ("next_check_at", "checks"))}),
+        (
+            gettext_lazy("Chi e come"),
+            {"fields": (("started_by", "method"), ("auto_renewal_agreed", "consent_text_version"))},
+        ),
+    )
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        orders = Order.objects.filter(orders_found(term)).values_list("pk", flat=True)[:MOST_FOUND]
+        named = list(Payment.objects.filter(remote_id=term).values_list("pk", flat=True)[:MOST_FOUND])
+        return queryset.filter(pk__in=named) | queryset.filter(order__in=list(orders)), False
+
+    @display(description=gettext_lazy("Stato"), label=COLOURS)
+    def state(self, payment: Payment) -> tuple[str, str]:
+        return payment.status, payment.get_status_display()
+
+    @display(description=gettext_lazy("Importo"))
+    def amount_in_euro(self, payment: Payment) -> str:
+        return euro(payment.amount) if payment.currency == "EUR" else f"{payment.amount} {payment.currency}"
+
+
+@admin.register(ProviderEvent)
+class ProviderEventAdmin(ReadOnlyAdmin):
+    list_display = ("provider", "event_id", "remote_id", "received_at", "processed_at")
+    list_filter = ("provider", ("processed_at", admin.EmptyFieldListFilter))
+    search_fields = ("event_id__exact", "remote_id__exact")
+    search_help_text = gettext_lazy("Id dell'evento o del pagamento presso il gestore, per intero")
+    ordering = ("-id",)

@@ -1,0 +1,18 @@
+"""What is left of some money, and what an order still lacks: for staff to read; bank.allocate counts again under lock."""
+
+from decimal import Decimal
+
+from django.db.models import Sum
+
+from payments.models import Receipt
+from renewals.models import Order
+
+
+def missing_of(order: Order) -> Decimal:
+    """EUR the order still lacks."""
+    return order.amount_due - (order.allocations.aggregate(sum=Sum("amount"))["sum"] or Decimal(0))
+
+
+def left_of(receipt: Receipt) -> Decimal:
+    """What of the receipt pays no order yet."""
+    return receipt.amount - (receipt.allocations.aggregate(sum=Sum("amount"))["sum"] or Decimal(0))

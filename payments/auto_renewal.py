@@ -1,0 +1,159 @@
+"""Rinnovo automatico: consent given, switched off, switched on (R23, R24, R24b).
+
+The writer of AutoRenewal and of the copies on the box, under the box lock. The charge job is not here.
+"""
+
+from datetime import date, timedelta
+from decimal import Decimal
+
+from django.conf import settings
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from mailboxes import rules as boxes
+from mailboxes.catalogue import prices_on
+from mailboxes.flows import contacts
+from mailboxes.models import Mailbox
+from mailboxes.models.boxes import Phase
+from payments.models import AutoRenewal, Payment, StoredMethod
+from payments.providers.base import SavedMethod
+from pecportal import clock, mail
+from pecportal.errors import RefusedError
+from renewals import flows as orders
+from renewals.models import Kind, Order
+
+CONSENT_TEXT_VERSION = "2026-11"  # of templates/payments/_auto_renewal_consent.html
+
+
+def charge_day(expires_on: date) -> date:
+    """The day of the automatic charge: E − 7 (R24)."""
+    return expires_on - timedelta(days=settings.CHARGE_DAYS_BEFORE)
+
+
+def charge_day_from(expires_on: date, *, today: date) -> date | None:
+    """The next charge when switched on today: E−7, after that the next day, at the latest E; None on E (R24)."""
+    day = max(charge_day(expires_on), today + timedelta(days=1))
+    return day if day <= expires_on else None
+
+
+def amount_of(box: Mailbox, *, years: int, day: date) -> Decimal:
+    """What a charge for the plan and GB of the next period costs at the prices of `day`, VAT included, EUR."""
+    plan = box.next_plan or box.plan
+    choice = orders.Choice(
+        plan=plan,
+        mailbox_gb=box.mailbox_gb if box.next_mailbox_gb is None else box.next_mailbox_gb,
+        archive_gb=box.archive_gb if box.next_archive_gb is None else box.next_archive_gb,
+    )
+    return orders.quote(box=box, choice=choice, years=years, prices=prices_on(day)).totals.total
+
+
+def after_payment(*, order: Order, payment: Payment, saved: SavedMethod) -> None:
+    """A card paid while signed in, with the consent given beside it: switch automatic renewal on (R23).
+
+    Called in the transaction that registers the payment, order and payment locked. Only renewals and purchases do this.
+    """
+    if order.kind not in (Kind.RENEWAL, Kind.PURCHASE) or order.years is None or payment.started_by is None:
+        return
+    method = keep_method(login=payment.started_by, provider=payment.provider, saved=saved)
+    if method.login_id != payment.started_by_id:
+        return  # R24b: the provider named a method that another login gave
+    payment.method = method
+    payment.save(update_fields=["method"])
+    ids = [i for i in order.lines.values_list("mailbox_id", flat=True) if i is not None]
+    for box in Mailbox.objects.locked().filter(pk__in=ids, phase=Phase.LIVE).order_by("pk"):
+        _switch_on(
+            box=box, method=method, years=order.years, amount=order.total, user=payment.started_by,
+            text_version=payment.consent_text_version, order=order, next_expiry=_expiry_after(box, order.years),
+        )  # fmt: skip
+
+
+def _expiry_after(box: Mailbox, years: int) -> date:
+    if box.expires_on is None or box.anchor_month is None or box.anchor_day is None:
+        raise ValueError("only a live standalone box renews by itself")
+    return boxes.add_years(box.expires_on, years, anchor_month=box.anchor_month, anchor_day=box.anchor_day)
+
+
+def keep_method(*, login: User, provider: str, saved: SavedMethod) -> StoredMethod:
+    """Keep a method the provider saved, of the login that gave it; the same method again is the same row."""
+    method, _created = StoredMethod.objects.get_or_create(
+        provider=provider,
+        remote_id=saved.remote_id,
+        defaults={
+            "login": login,
+            "label": saved.label,
+            "expires_month": saved.expires_month,
+            "expires_year": saved.expires_year,
+        },
+    )
+    return method
+
+
+def _switch_on(
+    *, box: Mailbox, method: StoredMethod, years: int, amount: Decimal, user: User, text_version: str,
+    next_expiry: date, order: Order | None = None,
+) -> None:  # fmt: skip
+    now = clock.now()
+    AutoRenewal.objects.filter(box=box, ended_at=None).update(ended_at=now, ended_why=AutoRenewal.Ended.REPLACED)
+    AutoRenewal.objects.create(
+        box=box, method=method, years=years, amount=amount, consent_text_version=text_version, agreed_by=user,
+        agreed_at=now, order=order,
+    )  # fmt: skip
+    box.auto_renews = True
+    box.auto_over_for = None
+    box.save(update_fields=["auto_renews", "auto_over_for"])
+    charge_on = charge_day_from(next_expiry, today=clock.today())
+    _tell("auto_renewal_on", box=box, years=years, amount=amount, method=method, charge_on=charge_on)
+
+
+def refusal_to_turn_on(box: Mailbox, *, today: date) -> str:
+    """Why automatic renewal cannot be switched on by hand, in a sentence, or "" when it can (R24)."""
+    if box.phase != Phase.LIVE or box.kind == Mailbox.Kind.ON_DOMAIN or box.expires_on is None:
+        return _("Questa casella non può avere il rinnovo automatico.")
+    if orders.open_renewal_lines().filter(mailbox=box).exists():
+        return _("C'è un ordine di rinnovo aperto: pagalo o annullalo, poi attiva il rinnovo automatico.")
+    if charge_day_from(box.expires_on, today=today) is None:
+        return _("È troppo tardi per un addebito automatico: rinnova adesso la casella.")
+    return ""
+
+
+def turn_on(*, box_id: int, user: User, method_id: int, years: int) -> None:
+    """Switch it on by hand with a saved method of the same login (R24, R24b).
+
+    Refused, with the sentence: open renewal order, another login's method, on the expiry day or later, on-domain box.
+    """
+    if not 1 <= years <= boxes.MAX_YEARS:
+        raise RefusedError(_("Scegli da 1 a 5 anni."))
+    today = clock.today()
+    with transaction.atomic(durable=True):
+        box = Mailbox.objects.visible_to(user).locked().select_related("plan", "next_plan").get(pk=box_id)
+        method = StoredMethod.objects.filter(pk=method_id, login=user, removed_at=None).first()
+        if method is None:
+            raise RefusedError(_("Scegli uno dei tuoi metodi di pagamento."))
+        if refusal := refusal_to_turn_on(box, today=today):
+            raise RefusedError(refusal)
+        assert box.expires_on is not None  # of a live box
+        amount = amount_of(box, years=years, day=today)
+        _switch_on(
+            box=box, method=method, years=years, amount=amount, user=user, text_version=CONSENT_TEXT_VERSION,
+            next_expiry=box.expires_on,
+        )  # fmt: skip
+
+
+def turn_off(*, box_id: int, user: User) -> None:
+    """One click off, always allowed to whoever sees the box (R23, R24b). Twice is the same as once."""
+    with transaction.atomic(durable=True):
+        box = Mailbox.objects.visible_to(user).locked().get(pk=box_id)
+        ended = AutoRenewal.objects.filter(box=box, ended_at=None).update(
+            ended_at=clock.now(), ended_why=AutoRenewal.Ended.BY_CUSTOMER
+        )
+        if not ended and not box.auto_renews:
+            return
+        box.auto_renews = False
+        box.save(update_fields=["auto_renews"])
+        _tell("auto_renewal_off", box=box)
+
+
+def _tell(template: str, *, box: Mailbox, **facts: object) -> None:
+    known = Mailbox.objects.select_related("address", "holder", "owner").get(pk=box.pk)
+    mail.send(template, to=contacts(known), context={"box": known, **facts})

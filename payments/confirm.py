@@ -1,0 +1,239 @@
+"""Step 3 of the wizard: method, years, the whole summary, terms, and the button that carries the duty to pay (R5, R11)."""
+
+import logging
+from typing import Any
+from uuid import UUID
+
+from allauth.account.adapter import get_adapter
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts import drafts
+from mailboxes.catalogue import prices_on
+from mailboxes.models import Mailbox
+from mailboxes.rules import MAX_YEARS
+from payments import begin, methods
+from payments.consent import next_charge_of
+from pecportal import clock
+from pecportal.errors import RefusedError
+from renewals import flows, wizard, words
+from renewals.forms import looks_certified
+from renewals.models import Order
+from renewals.terms import VERSION
+
+log = logging.getLogger(__name__)
+
+PRICE_CHANGED = gettext_lazy("Il prezzo è cambiato da quando hai aperto la pagina: controlla il nuovo totale.")
+
+
+class ConfirmForm(forms.Form):
+    """Method, years and the ticks. Nothing is ticked beforehand (R11); `shown_total` is the total that was on the page:
+    the price of today is what is ordered, and a page that showed another is shown again."""
+
+    method = forms.ChoiceField(
+        label=gettext_lazy("Metodo di pagamento"),
+        widget=forms.RadioSelect,
+        error_messages={
+            "required": gettext_lazy("Scegli come pagare."),
+            "invalid_choice": gettext_lazy("Questo metodo di pagamento non c'è: scegline uno di quelli elencati."),
+        },
+    )
+    years = forms.TypedChoiceField(
+        label=gettext_lazy("Frequenza di rinnovo"),
+        choices=[(n, str(n)) for n in range(1, MAX_YEARS + 1)],
+        coerce=int,
+        widget=forms.RadioSelect,
+        error_messages=dict.fromkeys(("required", "invalid_choice"), gettext_lazy("Scegli da 1 a 5 anni.")),
+    )
+    terms = forms.BooleanField(
+        error_messages={"required": gettext_lazy("Per ordinare, accetta le condizioni generali con la spunta.")}
+    )
+    immediate_start = forms.BooleanField(
+        label=gettext_lazy(
+            "Chiedo che il rinnovo sia eseguito subito, senza aspettare i 14 giorni del recesso. So che, se recedo a "
+            "periodo iniziato, pago la parte già goduta."
+        ),
+        required=False,
+    )
+    shown_total = forms.DecimalField(
+        max_digits=9,
+        decimal_places=2,
+        widget=forms.HiddenInput,
+        error_messages=dict.fromkeys(
+            ("required", "invalid", "max_digits", "max_decimal_places", "max_whole_digits"), PRICE_CHANGED
+        ),
+    )
+    shown_years = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, choices: list[methods.Method], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.methods = {method.code: method for method in choices}
+        self.fields["method"].choices = [(m.code, m.name) for m in choices]  # type: ignore[attr-defined]
+        for method in choices:
+            if method.saves:
+                self.fields[f"opt_out_{method.code}"] = forms.BooleanField(
+                    label=_("Non attivare il rinnovo automatico"), required=False
+                )
+
+    def clean_method(self) -> str:
+        code = str(self.cleaned_data["method"])
+        if self.methods[code].refusal:
+            raise forms.ValidationError(self.methods[code].refusal)
+        return code
+
+    def clean(self) -> dict[str, Any]:
+        years, shown = self.cleaned_data.get("years"), self.cleaned_data.get("shown_years")
+        if years and shown is not None and shown != years:
+            self.add_error(None, words.years_chosen(years))
+        return self.cleaned_data
+
+    @property
+    def opted_out(self) -> bool:
+        """The tick "Non attivare il rinnovo automatico" beside the method that was chosen (R23)."""
+        return bool(self.cleaned_data.get(f"opt_out_{self.cleaned_data.get('method')}"))
+
+    def years_shown(self, otherwise: int) -> int:
+        """The years that the page is about: those typed if they are possible."""
+        typed = str(self["years"].value() or "")
+        return int(typed) if typed in {str(n) for n in range(1, MAX_YEARS + 1)} else otherwise
+
+    def cards(self) -> list[dict[str, Any]]:
+        chosen = str(self["method"].value() or "")
+        return [
+            {
+                "method": method,
+                "checked": method.code == chosen and not method.refusal,
+                "opt_out": self[f"opt_out_{method.code}"] if method.saves else None,
+            }
+            for method in self.methods.values()
+        ]
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@wizard.step
+def confirm(request: HttpRequest, box: Mailbox) -> HttpResponse:
+    """The last page before an order, and the confirmation. "Aggiorna il riepilogo" is for browsers without JavaScript."""
+    step = _Step(request, box)
+    if request.method == "POST" and "aggiorna" not in request.POST:
+        form = step.form(request.POST)
+        if form.is_valid() and (done := step.place(form)):
+            return done
+        return render(request, "payments/confirm.html", step.context(form))
+    initial = request.POST or {"years": step.answers.years, "method": step.answers.method}
+    typed = drafts.take(request)
+    return render(request, "payments/confirm.html", step.context(step.form(typed, initial=initial)))
+
+
+@login_not_required  # see renewals.views.summary
+@require_POST
+def confirm_summary(request: HttpRequest, box_id: UUID, section: str = "") -> HttpResponse:
+    """Totals, expiry and the next automatic charge for the years as they stand: fragments for htmx."""
+    if not request.user.is_authenticated:
+        return HttpResponse(status=204)
+    return _live(request, box_id=box_id)
+
+
+@wizard.step
+def _live(request: HttpRequest, box: Mailbox) -> HttpResponse:
+    step = _Step(request, box)
+    return render(request, "payments/confirm_live.html", step.context(step.form(initial=request.POST.dict())))
+
+
+class _Step:
+    """What the third screen knows of its box, after making sure that the first two still hold (R5)."""
+
+    def __init__(self, request: HttpRequest, box: Mailbox) -> None:
+        self.request, self.box, self.user = request, box, wizard.signed_in(request)
+        wizard.require_no_open_order(self.user, box)
+        wizard.require_offer(box)
+        self.answers = wizard.load(request, box)
+        self.choice = wizard.require_choice(box, self.answers)
+        self.holder = wizard.require_holder(box, self.answers)
+        self.today = clock.today()
+
+    def form(self, typed: Any = None, initial: Any = None) -> ConfirmForm:
+        offered = methods.methods(delete_from=self.box.delete_from, today=self.today)
+        return ConfirmForm(typed, initial=initial, choices=offered)
+
+    def context(self, form: ConfirmForm) -> dict[str, object]:
+        prices, years = prices_on(self.today), form.years_shown(self.answers.years)
+        quotes = [
+            flows.quote(box=self.box, choice=self.choice, years=n, prices=prices) for n in range(1, MAX_YEARS + 1)
+        ]
+        quote, email = quotes[years - 1], self.answers.holder["email"]
+        billing = getattr(self.box.owner, "billing", None)
+        return {
+            **wizard.frame(self.box, current=3, choice=self.choice, quote=quote),
+            "form": form,
+            "quotes": quotes,
+            "next_charge": next_charge_of(quote, today=self.today),
+            "email": email,
+            "certified": looks_certified(email),
+            "billing": None if self.user.is_mailbox else billing,
+            "is_consumer": bool(billing and billing.is_consumer),
+            "terms_version": VERSION,
+        }
+
+    def place(self, form: ConfirmForm) -> HttpResponse | None:
+        """Place the order and go on to pay it; None when the page has to be shown again, with its sentence."""
+        data = form.cleaned_data
+        try:
+            order = flows.place_renewal(
+                box_id=self.box.pk,
+                user=self.user,
+                choice=self.choice,
+                years=data["years"],
+                holder=self.holder.holder_data(),
+                email=self.holder.cleaned_data["email"],
+                method=data["method"],
+                terms_version=VERSION,
+                terms_ip=_ip(self.request),
+                immediate_start=data["immediate_start"],
+                shown_total=data["shown_total"],
+            )
+        except flows.AlreadyOrderedError as error:
+            messages.warning(self.request, str(words.ALREADY_ORDERED))
+            return redirect(wizard.way_to(self.user, self.box, error.order))
+        except flows.ChoiceError as error:
+            self.answers.years, self.answers.method = data["years"], data["method"]
+            wizard.save(self.request, self.box, self.answers)
+            messages.warning(self.request, str(error))
+            return redirect("renewals:plan", self.box.public_id)
+        except RefusedError as error:
+            form.add_error(None, str(error))
+            return None
+        wizard.drop(self.request, self.box)
+        return self._go_and_pay(order, form)
+
+    def _go_and_pay(self, order: Order, form: ConfirmForm) -> HttpResponse:
+        """From here on the order stands: whatever happens, the customer sees it, never an error page."""
+        outcome = redirect("payments:outcome", order.number)
+        method = form.cleaned_data["method"]
+        if not form.methods[method].saves:
+            return outcome
+        try:
+            url = begin.start_online(
+                self.request, order=order, user=self.user, provider=method, opted_out=form.opted_out
+            )
+        except RefusedError as error:
+            messages.warning(self.request, str(error))
+            return outcome
+        except Exception:
+            log.exception("order %s was placed, but its payment could not be started", order.number)
+            return outcome
+        return redirect(url)
+
+
+def _ip(request: HttpRequest) -> str | None:
+    """The address the terms were accepted from (R8), behind TRUSTED_PROXIES proxies; None where it cannot be known."""
+    try:
+        return str(get_adapter(request).get_client_ip(request))
+    except PermissionDenied:
+        return None

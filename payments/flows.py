@@ -1,0 +1,310 @@
+"""The one road for on-line money (DESIGN §6): row first, network second, then one short transaction that records.
+
+The only writer of Payment.status. Lock order: order → receipt → payment → mailbox; no network under a lock (R19).
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+
+from django.db import IntegrityError, transaction
+from django.db.models import Sum
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from payments import auto_renewal, cases
+from payments.models import Allocation, Case, Payment, PaymentEvent, ProviderEvent
+from payments.providers import get_provider
+from payments.providers.base import Outcome, ProviderTimeoutError, Result
+from pecportal import clock
+from pecportal.errors import RefusedError
+from renewals import settle
+from renewals.models import Order
+
+log = logging.getLogger(__name__)
+
+# When an attempt without an outcome is asked about again; after the last, daily, then a case (DESIGN §7 jobs).
+CHECK_AFTER = (timedelta(minutes=1), timedelta(minutes=5), timedelta(hours=1))
+DAILY = timedelta(days=1)
+CHECKS_BEFORE_CASE = 6
+
+
+class UnknownPaymentError(RefusedError):
+    """An attempt is in an unknown state: nothing new may start, nothing may be cancelled (R12b, R19)."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("Stiamo verificando il pagamento con la banca. Non pagare di nuovo: ti scriviamo appena è certo.")
+        )
+
+
+class NotPayableError(RefusedError):
+    """The order does not wait for money any more."""
+
+
+def missing(order: Order) -> Decimal:
+    """What an order still lacks, EUR: the amount due less what bank money has given it already (§4 Receipt)."""
+    given = Allocation.objects.filter(order=order).aggregate(total=Sum("amount"))["total"] or Decimal(0)
+    return order.amount_due - given
+
+
+def start(
+    *,
+    order_id: int,
+    provider: str,
+    user: User | None,
+    auto_renewal_agreed: bool,
+    consent_text_version: str = "",
+    return_url: Callable[[Payment], str],
+    cancel_url: str,
+) -> str:
+    """Begin an attempt and return where to send the customer.
+
+    Closes an older live attempt at its provider first (R20). `user` is None when only the order number was given; then
+    no automatic renewal can come of it (R23). Raises NotPayableError, UnknownPaymentError.
+    """
+    close_live_attempt(order_id)
+    try:
+        with transaction.atomic(durable=True):
+            order = Order.objects.locked().get(pk=order_id)
+            if not settle.is_payable(order, clock.today()):
+                raise NotPayableError(_("Questo ordine non si può più pagare."))
+            settle.set_method(order, provider)
+            payment = Payment.objects.create(
+                order=order,
+                provider=provider,
+                amount=missing(order),
+                started_by=user,
+                auto_renewal_agreed=auto_renewal_agreed and user is not None,
+                consent_text_version=consent_text_version if auto_renewal_agreed else "",
+                next_check_at=clock.now() + CHECK_AFTER[0],
+            )
+            PaymentEvent.objects.create(payment=payment, after=payment.status, why=_("avviato"))
+    except IntegrityError as error:  # payment_one_live_per_order: another tab was quicker
+        raise UnknownPaymentError from error
+    try:
+        started = get_provider(provider).start(payment, return_url=return_url(payment), cancel_url=cancel_url)
+    except ProviderTimeoutError as error:
+        record_outcome(payment.pk, Outcome(Result.UNKNOWN, reason=str(error)[:120]))
+        raise UnknownPaymentError from error
+    record_outcome(payment.pk, Outcome(Result.PENDING, remote_id=started.remote_id))
+    return started.redirect_url
+
+
+def close_live_attempt(order_id: int) -> None:
+    """Close the live attempt of an order at its provider, if there is one, and record what it answers.
+
+    Raises UnknownPaymentError when the provider cannot say. Afterwards the order may turn out to be paid.
+    """
+    live = Payment.objects.live().filter(order_id=order_id).first()
+    if live is None:
+        return
+    try:
+        outcome = get_provider(live.provider).close(live)
+    except ProviderTimeoutError as error:
+        record_outcome(live.pk, Outcome(Result.UNKNOWN, reason=str(error)[:120]))
+        raise UnknownPaymentError from error
+    record_outcome(live.pk, outcome)
+    if outcome.result in (Result.UNKNOWN, Result.PENDING):
+        raise UnknownPaymentError
+
+
+def fetch_and_record(payment_id: int) -> Payment:
+    """Ask the provider about an attempt and record the answer: what return page, webhook and sync all do (R18)."""
+    payment = Payment.objects.get(pk=payment_id)
+    try:
+        outcome = get_provider(payment.provider).fetch(payment)
+    except ProviderTimeoutError as error:
+        outcome = Outcome(Result.UNKNOWN, reason=str(error)[:120])
+    record_outcome(payment_id, outcome)
+    payment.refresh_from_db()
+    return payment
+
+
+def record_outcome(payment_id: int, outcome: Outcome) -> None:
+    """Record what a provider said of an attempt, once: the same news twice changes nothing.
+
+    Registered money pays its order, or becomes a case when amount or currency differ or the order does not wait for it
+    (R21). After the commit the order is fulfilled; what fails there is picked up by the sweep.
+    """
+    order_id = Payment.objects.values_list("order_id", flat=True).get(pk=payment_id)
+    with transaction.atomic(durable=True):
+        order = Order.objects.locked().get(pk=order_id)
+        payment = Payment.objects.locked().select_related("started_by").get(pk=payment_id)
+        given_up = payment.status in (Payment.Status.FAILED, Payment.Status.CANCELLED)
+        if not _write(payment, outcome) or payment.status != Payment.Status.REGISTERED:
+            return
+        due = missing(order)
+        if _pays(order, payment, outcome, given_up=given_up, due=due):
+            Allocation.objects.create(order=order, amount=due, payment=payment)
+            settle.mark_paid(order, why=_("pagamento registrato"))
+            if outcome.saved is not None and payment.started_by is not None and payment.auto_renewal_agreed:
+                auto_renewal.after_payment(order=order, payment=payment, saved=outcome.saved)
+            transaction.on_commit(lambda: after_paid(order_id), robust=True)
+
+
+def _write(payment: Payment, outcome: Outcome) -> bool:
+    """Write the new status and its event; False when nothing changed or the move is not allowed (R22)."""
+    payment.remote_id = payment.remote_id or outcome.remote_id
+    to = {
+        Result.PENDING: Payment.Status.PENDING,
+        Result.REGISTERED: Payment.Status.REGISTERED,
+        Result.FAILED: Payment.Status.FAILED,
+        Result.CANCELLED: Payment.Status.CANCELLED,
+        Result.UNKNOWN: Payment.Status.UNKNOWN,
+        Result.REFUNDED: Payment.Status.REFUNDED,
+    }[outcome.result]
+    before = payment.status
+    if to == before or to not in Payment.MOVES[before]:
+        if to != before:
+            log.info("payment %s: late news %s ignored in state %s", payment.pk, to, before)
+        _plan_next_check(payment)
+        payment.save(update_fields=["remote_id", "next_check_at", "checks"])
+        return False
+    PaymentEvent.objects.create(payment=payment, before=before, after=to, why=outcome.reason[:200])
+    payment.status = to
+    payment.reason = outcome.reason[:120]
+    if to == Payment.Status.REGISTERED:
+        payment.registered_at = clock.now()
+    _plan_next_check(payment)
+    payment.save(update_fields=["status", "reason", "remote_id", "registered_at", "next_check_at", "checks"])
+    return True
+
+
+def _plan_next_check(payment: Payment) -> None:
+    if not payment.is_live:
+        payment.next_check_at = None
+    elif payment.next_check_at is None or payment.next_check_at <= clock.now():
+        payment.next_check_at = clock.now() + _wait(payment.checks)
+
+
+def _wait(checks: int) -> timedelta:
+    """How long after a check (the one before any is 0) the next one comes."""
+    return CHECK_AFTER[checks] if checks < len(CHECK_AFTER) else DAILY
+
+
+def _pays(order: Order, payment: Payment, outcome: Outcome, *, given_up: bool, due: Decimal) -> bool:
+    """Whether registered money pays the order, of which `due` is missing; if not, the case is opened here.
+
+    Money for an attempt that had been given up never settles the order by itself (§4): another may be under way.
+    More than is missing (bank money came while the customer was paying) pays it, and the rest is a case.
+    """
+    amount = payment.amount if outcome.amount is None else outcome.amount
+    currency = outcome.currency or payment.currency
+    # What an order that is settled already still lacks says nothing: its money is refused below, not here.
+    short = order.is_awaiting_payment and amount < due
+    if amount != payment.amount or currency != payment.currency or short:
+        cases.open_case(
+            Case.Kind.MONEY_MISMATCH, order=order, payment=payment, amount=amount,
+            detail=_("arrivati %(amount)s %(currency)s, dovuti %(due)s %(ours)s")
+            % {"amount": amount, "currency": currency, "due": due, "ours": payment.currency},
+        )  # fmt: skip
+        return False
+    refusal = settle.refusal_to_pay(order, begun_on=clock.rome_date(payment.created_at))
+    if given_up:
+        refusal = _("il pagamento risultava già chiuso")
+    if refusal:
+        cases.open_case(Case.Kind.MONEY_TOO_LATE, order=order, payment=payment, amount=amount, detail=refusal)
+    elif amount > due:
+        cases.open_case(
+            Case.Kind.RECEIPT_OVER, order=order, payment=payment, amount=amount - due,
+            detail=_("avanzano %(left)s € dopo l'ordine %(order)s") % {"left": amount - due, "order": order},
+        )  # fmt: skip
+    return not refusal
+
+
+def after_paid(order_id: int) -> None:
+    """What follows a registered payment: fulfilment, and a case for what cannot be given. Repeatable."""
+    settle.fulfil(order_id)
+    cases.open_for_attention(order_id)
+
+
+def fulfil_due() -> int:
+    """Fulfil every paid order that still waits; returns how many were tried (beat, every minute)."""
+    ids = list(
+        Order.objects.filter(status=Order.Status.PAID).order_by("paid_at", "id").values_list("pk", flat=True)[:200]
+    )
+    for order_id in ids:
+        try:
+            after_paid(order_id)
+        except Exception:
+            log.exception("order %s could not be fulfilled; it stays paid and is tried again", order_id)
+    return len(ids)
+
+
+def sync_due() -> int:
+    """Ask again about attempts whose time has come; after some days without an answer, a case (R19)."""
+    now = clock.now()
+    due = list(
+        Payment.objects.filter(next_check_at__lte=now).order_by("next_check_at").values_list("pk", "checks")[:200]
+    )
+    for payment_id, checks in due:
+        # Claimed by moving its time: neither a second worker nor a provider that breaks keeps asking meanwhile.
+        claimed = Payment.objects.filter(pk=payment_id, checks=checks, next_check_at__lte=now).update(
+            checks=checks + 1, next_check_at=now + _wait(checks + 1)
+        )
+        if not claimed:
+            continue  # another worker has it
+        try:
+            payment = fetch_and_record(payment_id)
+        except Exception:
+            log.exception("payment %s could not be asked about; it is asked again later", payment_id)
+            payment = Payment.objects.get(pk=payment_id)
+        if payment.is_live and payment.checks >= CHECKS_BEFORE_CASE:
+            cases.open_case(
+                Case.Kind.PAYMENT_STUCK, order=payment.order, payment=payment, amount=payment.amount,
+                detail=_("il gestore non dice che fine ha fatto il pagamento"),
+            )  # fmt: skip
+    return len(due)
+
+
+def work_off_event(event_id: int) -> None:
+    """Work off a stored webhook: ask the provider about the attempt it names, if it is one of ours (R18)."""
+    event = ProviderEvent.objects.get(pk=event_id)
+    payment = (
+        Payment.objects.filter(provider=event.provider, remote_id=event.remote_id).first() if event.remote_id else None
+    )
+    if payment is not None:
+        fetch_and_record(payment.pk)
+    ProviderEvent.objects.filter(pk=event_id, processed_at=None).update(processed_at=clock.now())
+
+
+def cancel_order(*, order_id: int, actor: User, despite_transfer: bool = False, why: str = "") -> None:
+    """Annulla (R12b): close a live attempt at the provider first; money that was captured makes the order paid instead.
+
+    `why` is what staff decided; empty when the customer does it. Raises UnknownPaymentError, NotPayableError (paid meanwhile, or closed already), RefusedError when a transfer was
+    declared and the customer has not confirmed once more.
+    """
+    close_live_attempt(order_id)
+    with transaction.atomic(durable=True):
+        order = Order.objects.locked().select_related("owner").get(pk=order_id)
+        if not order.is_awaiting_payment:
+            paid = order.paid_at is not None
+            raise NotPayableError(
+                _("L'ordine risulta pagato e non si può più annullare.") if paid else _("L'ordine è già chiuso.")
+            )
+        if Payment.objects.live().filter(order=order).exists():
+            raise UnknownPaymentError
+        if order.transfer_declared_on and not despite_transfer:
+            raise RefusedError(_("Hai dichiarato di aver fatto il bonifico: conferma che vuoi annullare lo stesso."))
+        settle.cancel(order, why=why or _("annullato dal cliente"), actor=actor)
+
+
+def choose_transfer(order_id: int) -> None:
+    """The customer will pay by bank transfer: close what is live, remember the method. Raises as `start` does."""
+    close_live_attempt(order_id)
+    with transaction.atomic(durable=True):
+        order = Order.objects.locked().get(pk=order_id)
+        if not settle.is_payable(order, clock.today()):
+            raise NotPayableError(_("Questo ordine non si può più pagare."))
+        settle.set_method(order, "transfer")
+
+
+def declare_transfer(*, order_id: int, actor: User) -> None:
+    """Ho fatto il bonifico: the order will not lapse, and Annulla asks twice (R12b)."""
+    with transaction.atomic(durable=True):
+        order = Order.objects.locked().get(pk=order_id)
+        if not order.is_awaiting_payment:
+            raise NotPayableError(_("Questo ordine non aspetta un pagamento."))
+        settle.declare_transfer(order, today=clock.today(), actor=actor)

@@ -1,0 +1,99 @@
+"""The few things a customer types or ticks to pay, to cancel and to be renewed automatically."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from mailboxes.rules import MAX_YEARS
+from payments.methods import Method
+from payments.models import StoredMethod
+
+NO_AUTO_RENEWAL = _("Non attivare il rinnovo automatico")  # R23: the words of the unticked box
+
+
+class PayForm(forms.Form):
+    """Paga: one of the methods offered, and the tick against automatic renewal (R23)."""
+
+    method = forms.ChoiceField(
+        label=_("Come vuoi pagare"),
+        error_messages={"required": _("Scegli come vuoi pagare.")},
+        widget=forms.RadioSelect,
+    )
+    # One tick under each method that saves itself; only the chosen method's counts.
+    no_auto_renewal = forms.MultipleChoiceField(label=NO_AUTO_RENEWAL, required=False)
+
+    def __init__(self, *args: object, methods: Sequence[Method], **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self.offered = methods
+        for field in self.fields.values():
+            assert isinstance(field, forms.ChoiceField)
+            field.choices = [(method.code, method.name) for method in methods]
+
+    def clean_method(self) -> str:
+        code = str(self.cleaned_data["method"])
+        refusal = next((method.refusal for method in self.offered if method.code == code), "")
+        if refusal:
+            raise forms.ValidationError(refusal)
+        return code
+
+
+class CancelForm(forms.Form):
+    """Annulla: a second tick where a transfer was declared (R12b)."""
+
+    despite_transfer = forms.BooleanField(
+        label=_("Annulla lo stesso: il bonifico non è partito, oppure chiederò di riaverlo."),
+        error_messages={"required": _("Hai dichiarato un bonifico: spunta la casella se vuoi annullare lo stesso.")},
+    )
+
+    def __init__(self, *args: object, transfer_declared: bool, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        if not transfer_declared:
+            del self.fields["despite_transfer"]
+
+
+class AutoRenewalForm(forms.Form):
+    """Rinnovo automatico by hand: a saved method of the same login and 1 to 5 years (R24, R24b)."""
+
+    method = forms.ModelChoiceField(
+        label=_("Con quale metodo"), queryset=StoredMethod.objects.none(), to_field_name="public_id",
+        empty_label=None, widget=forms.RadioSelect,
+        error_messages={
+            "required": _("Scegli uno dei tuoi metodi di pagamento."),
+            "invalid_choice": _("Scegli uno dei tuoi metodi di pagamento."),
+        },
+    )  # fmt: skip
+    years = forms.TypedChoiceField(
+        label=_("Frequenza di rinnovo"), coerce=int, choices=[(n, str(n)) for n in range(1, MAX_YEARS + 1)],
+        widget=forms.RadioSelect,
+        error_messages={"required": _("Scegli da 1 a 5 anni."), "invalid_choice": _("Scegli da 1 a 5 anni.")},
+    )  # fmt: skip
+
+    def __init__(self, *args: object, methods: Sequence[StoredMethod], **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        field = self.fields["method"]
+        assert isinstance(field, forms.ModelChoiceField)
+        field.queryset = StoredMethod.objects.filter(pk__in=[method.pk for method in methods])
+
+
+class CodeForm(forms.Form):
+    """The code of the sandbox's strong authentication."""
+
+    code = forms.CharField(
+        label=_("Codice ricevuto"), max_length=12,
+        widget=forms.TextInput(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}),
+        error_messages={"required": _("Scrivi il codice a sei cifre.")},
+    )  # fmt: skip
+    expected = "123456"
+
+    def clean_code(self) -> str:
+        code = str(self.cleaned_data["code"]).replace(" ", "")
+        if code != self.expected:
+            raise forms.ValidationError(_("Il codice non è giusto: controlla le sei cifre e riprova."))
+        return code
+
+
+def usable(methods: Iterable[StoredMethod], *, on: date) -> list[StoredMethod]:
+    """Those that will not have expired on the day of the charge; a card is good through the end of its month."""
+    return [m for m in methods if not m.expires_year or (m.expires_year, m.expires_month or 12) >= (on.year, on.month)]

@@ -1,0 +1,75 @@
+"""The ways to pay that a customer is shown: what each does to the renewal, and why one is closed."""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from payments.providers import offered
+from pecportal.formats import day
+from renewals.models import Kind, Order
+
+# What the customer calls a provider, wherever its code is stored (Order.method, Payment.provider).
+NAMES = {
+    "sandbox": gettext_lazy("Carta di prova"),
+    "stripe": gettext_lazy("Carta"),
+    "paypal": gettext_lazy("PayPal"),
+    "transfer": gettext_lazy("Bonifico"),
+}
+ICONS = {"sandbox": "card", "stripe": "card", "paypal": "paypal", "transfer": "bank"}
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to pay. `refusal`: why it cannot be chosen now; `saves`: it can switch automatic renewal on."""
+
+    code: str
+    name: str
+    icon: str
+    note: str
+    refusal: str = ""
+    saves: bool = False
+
+
+def name_of(code: str) -> str:
+    """The name of a method or provider on a screen."""
+    return str(NAMES.get(code, code))
+
+
+def methods(*, delete_from: date | None, today: date) -> list[Method]:
+    """What this installation offers, in its order, for something that is deleted from `delete_from` (R29)."""
+    return [_transfer(delete_from, today) if code == "transfer" else _online(code) for code in offered()]
+
+
+def methods_of(order: Order, *, today: date) -> list[Method]:
+    """The same for an order: the first of its boxes and domains to be deleted counts."""
+    targets = [line.mailbox or line.domain for line in order.lines.all()]
+    days = [target.delete_from for target in targets if target is not None and target.delete_from]
+    return methods(delete_from=min(days, default=None), today=today)
+
+
+def transfer_closes_on(delete_from: date) -> date:
+    """The first day on which transfer is not offered: it could arrive after the deletion (R29)."""
+    return delete_from - timedelta(days=settings.TRANSFER_BLACKOUT_DAYS)
+
+
+def switches_on(order: Order) -> bool:
+    """Whether paying this order by card while signed in may switch automatic renewal on (R23)."""
+    return order.kind in (Kind.RENEWAL, Kind.PURCHASE)
+
+
+def _online(code: str) -> Method:
+    note = _("Registrato subito: la casella si rinnova in pochi minuti.")
+    return Method(code, name_of(code), ICONS.get(code, "card"), note, saves=True)
+
+
+def _transfer(delete_from: date | None, today: date) -> Method:
+    note = _("1–5 giorni lavorativi. La casella resta com'è finché non arriva.")
+    refusal = ""
+    if delete_from is not None and today >= transfer_closes_on(delete_from):
+        refusal = _(
+            "La casella si cancella dal %(day)s: un bonifico potrebbe arrivare tardi. Paga con un altro metodo."
+        ) % {"day": day(delete_from)}
+    return Method("transfer", name_of("transfer"), ICONS["transfer"], note, refusal)

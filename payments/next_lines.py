@@ -1,0 +1,140 @@
+"""«Che cosa succede adesso»: at most three dated lines for each situation of an order (UI.md)."""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from django.utils.translation import gettext as _
+
+from mailboxes.rules import SOON_DAYS, State
+from payments.auto_renewal import charge_day
+from payments.models import AutoRenewal
+from pecportal import clock
+from pecportal.formats import day, distance, euro, years
+from renewals.models import Order
+
+MOST = 3
+
+
+@dataclass(frozen=True)
+class Next:
+    """When, and what happens then."""
+
+    when: str
+    what: str
+
+
+def after(
+    order: Order, where: str, *, expiry: date | None, auto: AutoRenewal | None, today: date, email: str
+) -> list[Next]:
+    """The lines of an order in a situation (payments.outcome.Situation). `email` is empty where it may not be shown."""
+    writers = {
+        "transfer": _transfer, "to_pay": _to_pay, "failed": _to_pay, "stopped": _to_pay, "verifying": _verifying,
+        "paid": _paid, "attention": _attention, "matching": _attention, "cancelled": _closed, "lapsed": _closed,
+        "too_late": _closed,
+    }  # fmt: skip
+    if where == "fulfilled":
+        return _fulfilled(order, expiry=expiry, auto=auto, today=today, email=email)[:MOST]
+    writer = writers.get(where)
+    return writer(order, expiry, today)[:MOST] if writer else []
+
+
+def _transfer(order: Order, expiry: date | None, today: date) -> list[Next]:
+    lines = []
+    if not order.transfer_declared_on:
+        lines.append(
+            Next(
+                _("Entro il %(day)s") % {"day": day(order.payable_until)},
+                _("Fai il bonifico con la causale indicata qui sotto."),
+            )
+        )
+    lines.append(Next(_("1–5 giorni lavorativi dopo"), _("Il bonifico arriva e lo registriamo.")))
+    return [*lines, _renewed(expiry)]
+
+
+def _to_pay(order: Order, expiry: date | None, today: date) -> list[Next]:
+    lines = [
+        Next(
+            _("Entro il %(day)s") % {"day": day(order.payable_until)},
+            _("Paga l'ordine. Dopo questo giorno l'ordine decade."),
+        ),
+        _renewed(expiry),
+    ]
+    return [*lines, *_box_line(order, today)]
+
+
+def _verifying(order: Order, expiry: date | None, today: date) -> list[Next]:
+    return [
+        Next(_("Entro pochi minuti"), _("Di solito la banca risponde. Questa pagina si aggiorna da sola.")),
+        _renewed(expiry),
+        Next(_("Entro 4 giorni"), _("Se la banca non ha ancora risposto, se ne occupa una persona.")),
+    ]
+
+
+def _paid(order: Order, expiry: date | None, today: date) -> list[Next]:
+    return [_renewed(expiry)]
+
+
+def _attention(order: Order, expiry: date | None, today: date) -> list[Next]:
+    return [
+        Next(_("Entro un giorno lavorativo"), _("Ti scriviamo che cosa abbiamo deciso.")),
+        Next(_("Fino ad allora"), _("La casella non viene cancellata.")),
+    ]
+
+
+def _closed(order: Order, expiry: date | None, today: date) -> list[Next]:
+    return _box_line(order, today)
+
+
+def _renewed(expiry: date | None) -> Next:
+    if expiry is None:
+        return Next(_("Appena è registrato"), _("Completiamo l'ordine e ti scriviamo."))
+    return Next(
+        _("Appena è registrato"),
+        _("La casella è rinnovata fino al %(day)s e ti scriviamo la conferma.") % {"day": day(expiry)},
+    )
+
+
+def _box_line(order: Order, today: date) -> list[Next]:
+    """What becomes of the box if nothing more is done."""
+    box = next((line.mailbox for line in order.lines.all() if line.mailbox), None)
+    if box is None or box.expires_on is None or box.delete_from is None:
+        return []
+    state = box.state(today)
+    if state is State.ACTIVE:
+        return [
+            Next(
+                day(box.expires_on),
+                _("La casella scade, %(distance)s.") % {"distance": distance((box.expires_on - today).days)},
+            )
+        ]
+    if state is State.EXPIRED:
+        last = day(box.last_renewable_day)
+        return [
+            Next(
+                _("Entro il %(day)s") % {"day": last},
+                _("Rinnova la casella: dopo sarà cancellata con tutto il contenuto."),
+            )
+        ]
+    return []
+
+
+def _fulfilled(order: Order, *, expiry: date | None, auto: AutoRenewal | None, today: date, email: str) -> list[Next]:
+    done = clock.rome_date(order.fulfilled_at) if order.fulfilled_at else today
+    told = (
+        _("Ti abbiamo scritto la conferma a %(email)s.") % {"email": email}
+        if email
+        else _("Abbiamo inviato la conferma per e-mail.")
+    )
+    lines = [Next(day(done), told)]
+    box = next((line.mailbox for line in order.lines.all() if line.mailbox), None)
+    if box is not None and box.change_on is not None and box.next_plan is not None:
+        lines.append(Next(day(box.change_on), _("La casella passa a %(plan)s.") % {"plan": box.next_plan}))
+    if expiry is None:
+        return lines
+    if auto is not None:
+        what = _("Rinnovo automatico: addebitiamo %(amount)s e rinnoviamo per %(years)s.") % {
+            "amount": euro(auto.amount),
+            "years": years(auto.years),
+        }
+        return [*lines, Next(day(charge_day(expiry)), what)]
+    return [*lines, Next(day(expiry - timedelta(days=SOON_DAYS)), _("Ti scriviamo che la scadenza si avvicina."))]

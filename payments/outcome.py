@@ -1,0 +1,241 @@
+"""Where an order stands, in words: what happened, what is still missing, what happens next (UI.md, outcome)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from payments import next_lines
+from payments.flows import missing
+from payments.models import AutoRenewal, Case, Payment
+from payments.next_lines import Next
+from payments.screens import Row, new_expiry, shows_email
+from pecportal.formats import day, euro
+from renewals import settle
+from renewals.models import Kind, Order
+
+
+class Situation(StrEnum):
+    """One for each thing that the outcome page can say."""
+
+    TRANSFER = "transfer"
+    TO_PAY = "to_pay"
+    VERIFYING = "verifying"
+    MATCHING = "matching"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    TOO_LATE = "too_late"
+    PAID = "paid"
+    FULFILLED = "fulfilled"
+    ATTENTION = "attention"
+    CANCELLED = "cancelled"
+    LAPSED = "lapsed"
+    REFUNDED = "refunded"
+    REVERSED = "reversed"
+
+
+TONES = {
+    Situation.FULFILLED: "ok",
+    Situation.PAID: "ok",
+    Situation.REFUNDED: "ok",
+    Situation.FAILED: "danger",
+    Situation.TOO_LATE: "danger",
+}
+CHANGING = (Situation.VERIFYING, Situation.PAID)  # pages that look again by themselves
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What templates/payments/outcome.html shows. `missing` in EUR, what the order still lacks."""
+
+    situation: Situation
+    title: str
+    sentence: str
+    missing: Decimal
+    payable: bool
+    facts: list[Row] = field(default_factory=list)
+    next: list[Next] = field(default_factory=list)
+    money_notice: str = ""
+
+    @property
+    def tone(self) -> str:
+        return TONES.get(self.situation, "wait")
+
+    @property
+    def may_pay(self) -> bool:
+        """Paga and Annulla beside the panel: not while money is being verified, nor while some waits to be matched."""
+        return self.situation in (Situation.TO_PAY, Situation.FAILED, Situation.STOPPED)
+
+    @property
+    def is_changing(self) -> bool:
+        return self.situation in CHANGING
+
+
+def situation(order: Order, *, attempts: Iterable[Payment], payable: bool, held: Decimal) -> Situation:
+    """Where an order stands; for one that awaits payment its live or last attempt says it."""
+    if not order.is_awaiting_payment:
+        return Situation(order.status)
+    tried = list(attempts)
+    if any(attempt.is_live for attempt in tried):
+        return Situation.VERIFYING
+    if held:
+        return Situation.MATCHING
+    if order.method == "transfer" and (payable or order.transfer_declared_on):
+        return Situation.TRANSFER
+    if not payable:
+        return Situation.TOO_LATE
+    last = tried[-1].status if tried else ""
+    return {Payment.Status.FAILED: Situation.FAILED, Payment.Status.CANCELLED: Situation.STOPPED}.get(
+        last,
+        Situation.TO_PAY,  # type: ignore[call-overload]
+    )
+
+
+def panel(order: Order, *, user: User, auto: AutoRenewal | None, today: date) -> Panel:
+    """The panel of an order loaded by payments.screens.order_or_404. `auto`: the automatic renewal it switched on."""
+    attempts = list(order.payments.all())
+    payable = settle.is_payable(order, today)
+    due, held = missing(order), _held(order)
+    where = situation(order, attempts=attempts, payable=payable, held=held)
+    lines = list(order.lines.all())
+    expiry = new_expiry(order, lines[0]) if len(lines) == 1 else None
+    title, sentence = _words(order, where, expiry=expiry, due=due, held=held, last=attempts[-1] if attempts else None)
+    return Panel(
+        situation=where,
+        title=title,
+        sentence=sentence,
+        missing=due,
+        payable=payable,
+        facts=_facts(order, where, expiry=expiry, due=due),
+        next=next_lines.after(
+            order, where, expiry=expiry, auto=auto, today=today, email=order.email if shows_email(order, user) else ""
+        ),
+        money_notice="" if where is Situation.MATCHING else _money_notice(order, due=due, held=held),
+    )
+
+
+def _words(
+    order: Order, where: Situation, *, expiry: date | None, due: Decimal, held: Decimal, last: Payment | None
+) -> tuple[str, str]:
+    numbers = {
+        "due": euro(due), "held": euro(held), "total": euro(order.amount_due), "expiry": day(expiry),
+        "until": day(order.payable_until),
+        "reason": last.reason.rstrip(".") if last else "", "declared": day(order.transfer_declared_on),
+    }  # fmt: skip
+    title, sentence = _texts(order, where, expiry=expiry, reason=numbers["reason"])
+    return title % numbers, sentence % numbers
+
+
+def _texts(order: Order, where: Situation, *, expiry: date | None, reason: str) -> tuple[str, str]:
+    if where is Situation.TRANSFER and order.transfer_declared_on:
+        return _("Aspettiamo il tuo bonifico"), _(
+            "Hai dichiarato il bonifico il %(declared)s. Appena arriva lo registriamo e ti scriviamo. "
+            "Fino ad allora la casella resta com'è."
+        )
+    if where is Situation.FULFILLED and (order.kind != Kind.RENEWAL or expiry is None):
+        return _("Ordine completato"), _("Abbiamo ricevuto %(total)s e abbiamo attivato quello che hai ordinato.")
+    if where is Situation.FAILED and reason:
+        return _("Pagamento non riuscito"), _(
+            "La banca ha risposto: %(reason)s. Non ti è stato addebitato nulla. Riprova, o scegli un altro metodo."
+        )
+    return _plain_texts()[where]
+
+
+def _plain_texts() -> dict[Situation, tuple[str, str]]:
+    return {
+        Situation.TRANSFER: (
+            _("Ordine confermato: manca il bonifico"),
+            _("Fai un bonifico di %(due)s entro il %(until)s. La casella resta com'è finché non arriva."),
+        ),
+        Situation.TO_PAY: (
+            _("Ordine in attesa di pagamento"),
+            _("Mancano %(due)s. La casella resta com'è finché non paghi."),
+        ),
+        Situation.VERIFYING: (
+            _("Pagamento in verifica"),
+            _("Stiamo verificando il pagamento con la banca. Non pagare di nuovo: ti scriviamo appena è certo."),
+        ),
+        Situation.MATCHING: (
+            _("Pagamento da abbinare"),
+            _(
+                "Abbiamo ricevuto %(held)s che non riusciamo ad abbinare: ti rispondiamo entro un giorno lavorativo. "
+                "Non pagare di nuovo."
+            ),
+        ),
+        Situation.FAILED: (
+            _("Pagamento non riuscito"),
+            _(
+                "La banca non ha accettato il pagamento. Non ti è stato addebitato nulla. "
+                "Riprova, o scegli un altro metodo."
+            ),
+        ),
+        Situation.STOPPED: (
+            _("Pagamento interrotto"),
+            _("Non ti è stato addebitato nulla. L'ordine aspetta ancora %(due)s: puoi pagarlo fino al %(until)s."),
+        ),
+        Situation.TOO_LATE: (
+            _("Questo ordine non si può più pagare"),
+            _("L'ultimo giorno utile era il %(until)s. Non pagare adesso: il denaro non rinnoverebbe la casella."),
+        ),
+        Situation.PAID: (
+            _("Pagamento registrato"),
+            _("Abbiamo ricevuto %(total)s. Stiamo completando l'ordine: di solito bastano pochi minuti."),
+        ),
+        Situation.FULFILLED: (
+            _("Rinnovata fino al %(expiry)s"),
+            _("Abbiamo ricevuto %(total)s e la casella è rinnovata."),
+        ),
+        Situation.ATTENTION: (
+            _("Ordine da verificare"),
+            _(
+                "Abbiamo ricevuto %(total)s, ma l'ordine non si è completato da solo. Non pagare di nuovo: "
+                "se ne occupa una persona e ti rispondiamo entro un giorno lavorativo."
+            ),
+        ),
+        Situation.CANCELLED: (_("Ordine annullato"), _("Non devi pagare nulla per questo ordine.")),
+        Situation.LAPSED: (
+            _("Ordine decaduto"),
+            _("Il pagamento non è arrivato in tempo. Non pagare questo ordine: se ti serve, fanne uno nuovo."),
+        ),
+        Situation.REFUNDED: (_("Ordine rimborsato"), _("Ti abbiamo restituito quanto avevi pagato per questo ordine.")),
+        Situation.REVERSED: (
+            _("Ordine stornato"),
+            _("Il rinnovo di questo ordine è stato tolto e la scadenza è tornata indietro."),
+        ),
+    }
+
+
+def _facts(order: Order, where: Situation, *, expiry: date | None, due: Decimal) -> list[Row]:
+    facts = [Row(_("Numero d'ordine"), order.number)]
+    if order.is_awaiting_payment:
+        facts.append(Row(_("Da pagare"), euro(due)))
+    if order.is_awaiting_payment and where not in (Situation.TOO_LATE, Situation.VERIFYING, Situation.MATCHING):
+        facts.append(Row(_("Pagabile fino al"), day(order.payable_until)))
+    if expiry is not None and where is Situation.FULFILLED:
+        facts.append(Row(_("Nuova scadenza"), day(expiry)))
+    return facts
+
+
+UNMATCHED = (Case.Kind.MONEY_MISMATCH, Case.Kind.MONEY_TOO_LATE, Case.Kind.RECEIPT_OVER)
+
+
+def _held(order: Order) -> Decimal:
+    """Money of this order that staff must still decide about, EUR (R21)."""
+    amounts = Case.objects.filter(order=order, closed_at=None, kind__in=UNMATCHED).values_list("amount", flat=True)
+    return sum((amount for amount in amounts if amount is not None), Decimal(0))
+
+
+def _money_notice(order: Order, *, due: Decimal, held: Decimal) -> str:
+    """What is said of money that waits for a decision, or of a part that arrived (R21, R21b)."""
+    if held:
+        return _(
+            "Abbiamo ricevuto %(amount)s che non riusciamo ad abbinare: ti rispondiamo entro un giorno lavorativo."
+        ) % {"amount": euro(held)}
+    arrived = order.amount_due - due
+    if order.is_awaiting_payment and arrived > 0:
+        return _("Abbiamo ricevuto %(arrived)s: mancano ancora %(due)s.") % {"arrived": euro(arrived), "due": euro(due)}
+    return ""

@@ -1,0 +1,128 @@
+"""What the pages of an order show: one door to it, and rows in words (R1)."""
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from django.db.models import Prefetch
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
+
+from accounts.models import FiscalIdentity, User
+from mailboxes import rules as boxes
+from mailboxes.models import Mailbox
+from payments.methods import name_of
+from payments.models import Allocation, Payment
+from pecportal import clock
+from pecportal.formats import day, years
+from renewals.models import Kind, Order, OrderLine
+
+STATE_LOOKS: dict[str, str] = {  # how templates/partials/state.html draws each status; the word is the status itself
+    Order.Status.AWAITING_PAYMENT: "in_scadenza",
+    Order.Status.PAID: "in_attivazione",
+    Order.Status.FULFILLED: "attiva",
+    Order.Status.ATTENTION: "in_scadenza",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of partials/summary_list.html."""
+
+    term: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Movement:
+    """An attempt to pay, or bank money that arrived, as the order page lists it."""
+
+    day: date
+    name: str
+    amount: Decimal
+    state: str
+
+
+def order_or_404(request: HttpRequest, number: str) -> Order:
+    """The order as this login may see it, with its lines and attempts; anybody else's does not exist (R1)."""
+    lines = OrderLine.objects.select_related(
+        "mailbox__address", "mailbox__next_plan", "domain", "address", "plan", "period", "holder"
+    )
+    orders = Order.objects.visible_to(user_of(request)).select_related("owner")
+    return get_object_or_404(orders.prefetch_related(Prefetch("lines", lines), "payments"), number=number)
+
+
+def box_or_404(request: HttpRequest, box_id: object) -> Mailbox:
+    """The box as this login may see it (R1)."""
+    found = Mailbox.objects.visible_to(user_of(request)).select_related("address", "plan", "next_plan")
+    return get_object_or_404(found, public_id=box_id)
+
+
+def user_of(request: HttpRequest) -> User:
+    """Who is signed in, behind @login_required."""
+    assert isinstance(request.user, User)
+    return request.user
+
+
+def shows_email(order: Order, user: User) -> bool:
+    """The e-mail of the order is the account's business, unless the box's own login typed it (R1)."""
+    return not user.is_mailbox or order.placed_by_id == user.pk
+
+
+def new_expiry(order: Order, line: OrderLine) -> date | None:
+    """The day until which a renewal line gives, or will give, its box; None for what moves no expiry."""
+    if line.period is not None:
+        return line.period.ends
+    box = line.mailbox
+    if line.kind != Kind.RENEWAL or not line.is_open or order.years is None or box is None:
+        return None
+    if box.expires_on is None or box.anchor_month is None or box.anchor_day is None:
+        return None
+    return boxes.add_years(box.expires_on, order.years, anchor_month=box.anchor_month, anchor_day=box.anchor_day)
+
+
+def movements(order: Order) -> list[Movement]:
+    """Attempts and bank money of an order, oldest first. Of a receipt only what it gave this order (R1)."""
+    rows = [
+        Movement(clock.rome_date(p.created_at), name_of(p.provider), p.amount, p.get_status_display())
+        for p in order.payments.all()
+    ]
+    given = Allocation.objects.filter(order=order, receipt__isnull=False).select_related("receipt")
+    registered = str(Payment.Status.REGISTERED.label)
+    rows += [Movement(a.receipt.value_date, name_of("transfer"), a.amount, registered) for a in given if a.receipt]
+    return sorted(rows, key=lambda row: row.day)
+
+
+def identity_rows(who: FiscalIdentity | None) -> list[Row]:
+    """Name, codes and address of a holder or of an invoice's addressee; what is empty is left out."""
+    if who is None:
+        return []
+    place = f"{who.postal_code} {who.city}".strip() + (f" ({who.province})" if who.province else "")
+    rows = [
+        Row(_("Nome o denominazione"), who.display_name),
+        Row(_("Codice fiscale"), who.codice_fiscale),
+        Row(_("Partita IVA"), who.partita_iva),
+        Row(_("Indirizzo"), ", ".join(part for part in (who.address, place) if part)),
+        Row(_("Telefono"), who.phone),
+    ]
+    return [row for row in rows if row.value]
+
+
+def order_rows(order: Order, *, email: str) -> list[Row]:
+    """Days and choices of an order; `email` is empty where it may not be shown (R1)."""
+    moments = (
+        (_("Confermato il"), order.confirmed_at),
+        (_("Pagato il"), order.paid_at),
+        (_("Completato il"), order.fulfilled_at),
+    )
+    rows = [Row(term, day(clock.rome_date(moment))) for term, moment in moments if moment]
+    if order.is_awaiting_payment:
+        rows.append(Row(_("Pagabile fino al"), day(order.payable_until)))
+    if order.years:
+        rows.append(Row(_("Frequenza di rinnovo"), years(order.years)))
+    if order.method:
+        rows.append(Row(_("Metodo scelto"), name_of(order.method)))
+    if order.transfer_declared_on:
+        rows.append(Row(_("Bonifico dichiarato il"), day(order.transfer_declared_on)))
+    return [*rows, Row(_("E-mail dell'ordine"), email)] if email else rows

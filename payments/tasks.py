@@ -1,0 +1,36 @@
+"""Edges for the worker: ids in, one flow call each. Every one is a nudge that beat repeats."""
+
+import logging
+
+from celery import shared_task
+
+from payments import flows
+from payments.models import ProviderEvent
+
+log = logging.getLogger(__name__)
+
+
+@shared_task
+def fulfil_due() -> None:
+    flows.fulfil_due()
+
+
+@shared_task
+def sync_due() -> None:
+    flows.sync_due()
+
+
+@shared_task
+def work_off_event(event_id: int) -> None:
+    flows.work_off_event(event_id)
+
+
+@shared_task
+def work_off_left_over() -> None:
+    for event_id in (
+        ProviderEvent.objects.filter(processed_at=None).order_by("received_at").values_list("pk", flat=True)[:200]
+    ):
+        try:
+            flows.work_off_event(event_id)
+        except Exception:  # one bad event must not keep the others waiting
+            log.exception("event %s could not be worked off; it is tried again", event_id)

@@ -1,0 +1,85 @@
+"""Rinnovo automatico: switched on with a saved method, off with one click (R23, R24, R24b)."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts import drafts
+from mailboxes.catalogue import MissingPriceError
+from mailboxes.models import Mailbox
+from mailboxes.rules import MAX_YEARS
+from payments import auto_renewal as automatic
+from payments.consent import NextCharge
+from payments.forms import AutoRenewalForm, usable
+from payments.models import AutoRenewal, StoredMethod
+from payments.screens import box_or_404, user_of
+from pecportal import clock
+from pecportal.errors import RefusedError
+
+NO_PRICE = gettext_lazy("In questo momento non possiamo calcolare il prezzo. Riprova più tardi.")
+
+
+def _charges(box: Mailbox) -> list[NextCharge]:
+    """The next charge for each number of years of a box that may be switched on. Raises MissingPriceError."""
+    today = clock.today()
+    day = automatic.charge_day_from(box.expires_on, today=today) if box.expires_on else None
+    assert day is not None  # refusal_to_turn_on was asked first
+    return [NextCharge(day, automatic.amount_of(box, years=n, day=today), n) for n in range(1, MAX_YEARS + 1)]
+
+
+def _offer(box: Mailbox) -> tuple[list[NextCharge], str]:
+    """The charges that can be agreed to, or why none can (R24)."""
+    if refusal := automatic.refusal_to_turn_on(box, today=clock.today()):
+        return [], refusal
+    try:
+        return _charges(box), ""
+    except MissingPriceError:  # the alarm is in the log (R26)
+        return [], str(NO_PRICE)
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+def auto_renewal(request: HttpRequest, box_id: object, **kwargs: object) -> HttpResponse:
+    """Switch automatic renewal on with a saved method of this login, after saying day, amount and years."""
+    box, user = box_or_404(request, box_id), user_of(request)
+    charges, refusal = _offer(box)
+    saved = StoredMethod.objects.filter(login=user, removed_at=None).order_by("-id")
+    mine = usable(saved, on=charges[0].charge_on) if charges else []
+    initial = {"method": mine[0].public_id if mine else None, "years": 1}
+    typed = request.POST if request.method == "POST" else drafts.take(request)
+    form = AutoRenewalForm(typed, methods=mine, initial=initial)
+    if charges and request.method == "POST" and form.is_valid():
+        try:
+            automatic.turn_on(
+                box_id=box.pk, user=user, method_id=form.cleaned_data["method"].pk, years=form.cleaned_data["years"]
+            )
+        except RefusedError as error:  # something changed since the page was asked for
+            refusal = str(error)
+        else:
+            messages.success(request, _("Rinnovo automatico attivato."))
+            return redirect("area:box", box_id=box.public_id)
+    current = AutoRenewal.objects.filter(box=box, ended_at=None).select_related("method").first()
+    context = {
+        "box": box, "form": form, "charges": charges, "methods": mine, "current": current, "refusal": refusal,
+        "chosen_method": str(form["method"].value() or ""), "chosen_years": str(form["years"].value() or ""),
+        "current_label": current.method.label if current and current.method.login_id == user.pk else "",
+    }  # fmt: skip
+    return render(request, "payments/auto_renewal.html", context)
+
+
+@login_required
+@require_POST
+def auto_renewal_off(request: HttpRequest, box_id: object, **kwargs: object) -> HttpResponse:
+    """One click off (R23); a second click changes nothing."""
+    box = box_or_404(request, box_id)
+    automatic.turn_off(box_id=box.pk, user=user_of(request))
+    messages.success(
+        request, _("Rinnovo automatico disattivato: non addebiteremo nulla. Prima della scadenza ti avvisiamo.")
+    )
+    return redirect("area:box", box_id=box.public_id)

@@ -1,0 +1,245 @@
+"""Boxes as the area shows them: the list's query, and a card of plain facts for each box."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from django.db.models import Exists, OuterRef, Prefetch, QuerySet, Subquery
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from mailboxes import rules
+from mailboxes.flows import measured
+from mailboxes.models import Mailbox
+from mailboxes.models.boxes import Phase
+from mailboxes.platform.base import Usage
+from payments import auto_renewal
+from payments.models import AutoRenewal, Payment
+from pecportal.area import dates
+from pecportal.area.wording import Said
+from renewals.flows import facts, open_renewal_lines
+from renewals.models import Order, OrderLine
+from renewals.rules import Reason, offer
+
+log = logging.getLogger(__name__)
+COMPACT_FROM = 11  # from how many boxes on the list a line each is better than a card each
+FULL_FROM = 0.9  # from how much of its space a meter warns
+
+
+def owned_by(user: User) -> QuerySet[Mailbox]:
+    """The boxes of an account, through the one door (R1). The second filter lets the owner's index serve the list."""
+    return Mailbox.objects.visible_to(user).filter(owner=user)
+
+
+def with_details(boxes: QuerySet[Mailbox], user: User) -> QuerySet[Mailbox]:
+    """What cards need, in one query more than the boxes' own: the open renewal order, and whether `user` may see it."""
+    order = OuterRef("order_id")
+    lines = open_renewal_lines().annotate(
+        order_visible=Exists(Order.objects.visible_to(user).filter(pk=order)),
+        live_attempt=Subquery(Payment.objects.live().filter(order=order).values("status")[:1]),
+    )
+    lives = Mailbox.objects.filter(address=OuterRef("address")).exclude(phase=Phase.DELETED)
+    return (
+        boxes.select_related("address", "plan", "next_plan", "holder", "domain")
+        .annotate(lives_again=Exists(lives))
+        .prefetch_related(Prefetch("order_lines", queryset=lines, to_attr="open_renewals"))
+    )
+
+
+@dataclass(frozen=True)
+class Meter:
+    """One space: what is used of how much, in bytes and whole GB."""
+
+    archive: bool
+    used: int
+    gb: int
+
+    @property
+    def used_gb(self) -> float:
+        return round(self.used / rules.GB, 3)
+
+    @property
+    def warns_from(self) -> float:
+        return self.gb * FULL_FROM
+
+
+@dataclass(frozen=True)
+class OpenOrder:
+    """The open renewal order of a box. A mailbox login may not see one that has other boxes in it (R1)."""
+
+    order: Order
+    visible: bool
+    checking: bool  # an attempt is in an unknown state: neither pay nor cancel (R19)
+    too_late: bool  # past its own last day (R12b)
+
+
+@dataclass(frozen=True)
+class BoxCard:
+    """A box on a day, ready to be written."""
+
+    box: Mailbox
+    today: date
+    state: rules.State
+    reason: Reason
+    meters: Sequence[Meter]
+    measured: bool
+    order: OpenOrder | None
+    consent: AutoRenewal | None = None
+
+    @property
+    def is_live(self) -> bool:
+        return self.box.phase == Phase.LIVE
+
+    @property
+    def expiry(self) -> Said | None:
+        return Said(self.box.expires_on, self.today) if self.box.expires_on else None
+
+    @property
+    def last_day(self) -> Said | None:
+        return Said(self.box.last_renewable_day, self.today) if self.box.last_renewable_day else None
+
+    @property
+    def deletion(self) -> Said | None:
+        return Said(self.box.delete_from, self.today) if self.box.delete_from else None
+
+    @property
+    def change(self) -> Said | None:
+        return Said(self.box.change_on, self.today) if self.box.change_on else None
+
+    @property
+    def is_soon(self) -> bool:
+        """Red: within 90 days of the expiry, or after it."""
+        return self.is_live and self.expiry is not None and self.expiry.days <= rules.SOON_DAYS
+
+    @property
+    def look(self) -> str:
+        """The name of the state's colours and icon (partials/state.html)."""
+        if self.state is rules.State.ACTIVE:
+            return "in_scadenza" if self.is_soon else "attiva"
+        return "scaduta" if self.state is rules.State.AWAITING_DELETION else self.state.value
+
+    @property
+    def state_label(self) -> str:
+        """The state in words."""
+        if self.state is rules.State.AWAITING_DELETION:
+            return _("Scaduta, in attesa di cancellazione")
+        if self.state is rules.State.ACTIVE and self.is_soon:
+            return _("Attiva, in scadenza")
+        return self.short_label
+
+    @property
+    def short_label(self) -> str:
+        """The same in the width of a column."""
+        return {
+            rules.State.ACTIVE: _("In scadenza") if self.is_soon else _("Attiva"),
+            rules.State.EXPIRED: _("Scaduta"),
+            rules.State.AWAITING_DELETION: _("Scaduta"),
+            rules.State.ACTIVATING: _("In attivazione"),
+            rules.State.DELETING: _("In cancellazione"),
+            rules.State.DELETED: _("Cancellata"),
+        }[self.state]
+
+    @property
+    def can_read_only(self) -> bool:
+        """Scaduta, within the days in which a renewal saves it."""
+        return self.state is rules.State.EXPIRED
+
+    @property
+    def charge(self) -> Said | None:
+        """The day of the next automatic charge, where one will come for this expiry (R4, R24)."""
+        if self.reason is not Reason.AUTO_RENEWAL or self.box.expires_on is None:
+            return None
+        return Said(max(auto_renewal.charge_day(self.box.expires_on), self.today), self.today)
+
+    @property
+    def shows_auto(self) -> bool:
+        """Whether automatic renewal has a meaning here: a live box that is renewed by itself, not with its domain."""
+        return self.is_live and self.box.domain_id is None and self.state is not rules.State.AWAITING_DELETION
+
+    @property
+    def auto_missed(self) -> bool:
+        """Switched on, but the charge for this expiry was cancelled, failed or waits for consent (R4)."""
+        return self.box.auto_renews and self.box.auto_over_for == self.box.expires_on
+
+    @property
+    def can_turn_auto_on(self) -> bool:
+        """What R24 asks before it is switched on by hand: no open order, and a day left for the charge."""
+        if not self.shows_auto or self.box.auto_renews or self.order is not None or self.box.expires_on is None:
+            return False
+        return auto_renewal.charge_day_from(self.box.expires_on, today=self.today) is not None
+
+    @property
+    def points(self) -> Sequence[dates.Point]:
+        return self._strip(in_full=False)
+
+    @property
+    def all_points(self) -> Sequence[dates.Point]:
+        return self._strip(in_full=True)
+
+    @property
+    def notices(self) -> list[Said]:
+        """The days of the notices still to come (R27); none while the box renews by itself."""
+        if not self.is_live or self.charge or self.box.expires_on is None or self.box.delete_from is None:
+            return []
+        days = dates.notices(self.box.expires_on, today=self.today, delete_from=self.box.delete_from)
+        return [Said(day, self.today) for day in days]
+
+    def _strip(self, *, in_full: bool) -> Sequence[dates.Point]:
+        box = self.box
+        if not self.is_live or self.state is rules.State.AWAITING_DELETION or not (box.expires_on and box.delete_from):
+            return []
+        other_plan = box.next_plan if box.next_plan_id != box.plan_id else None
+        return dates.strip(
+            today=self.today,
+            expires_on=box.expires_on,
+            delete_from=box.delete_from,
+            charge_on=self.charge.date if self.charge else None,
+            change_on=box.change_on if box.change_on and box.change_on > self.today else None,
+            change_label=_("passa a %(plan)s") % {"plan": other_plan} if other_plan else _("cambio di spazio"),
+            in_full=in_full,
+        )
+
+
+def cards(boxes: Sequence[Mailbox], *, today: date) -> list[BoxCard]:
+    """Cards of boxes read `with_details`; the mail system is asked once for all of them."""
+    used = usage_of(boxes)
+    return [_card(box, today=today, used=used) for box in boxes]
+
+
+def usage_of(boxes: Sequence[Mailbox]) -> dict[str, Usage] | None:
+    """Real usage by address of the boxes that are alive; None when the mail system does not answer."""
+    try:
+        return measured([box.address.name for box in boxes if box.phase == Phase.LIVE])
+    except OSError:
+        log.warning("the mail system did not tell the usage of %s boxes", len(boxes))
+        return None
+
+
+def _card(box: Mailbox, *, today: date, used: dict[str, Usage] | None) -> BoxCard:
+    mine = used.get(box.address.name) if used else None
+    meters = []
+    if mine is not None and box.phase == Phase.LIVE:
+        meters.append(Meter(False, mine.mailbox_bytes, box.mailbox_gb))
+        if box.archive_gb:
+            meters.append(Meter(True, mine.archive_bytes, box.archive_gb))
+    return BoxCard(
+        box=box,
+        today=today,
+        state=box.state(today),
+        reason=offer(facts(box), today),
+        meters=meters,
+        measured=used is not None,
+        order=_open_order(getattr(box, "open_renewals", []), today),
+    )
+
+
+def _open_order(lines: Sequence[OrderLine], today: date) -> OpenOrder | None:
+    for line in lines:
+        return OpenOrder(
+            order=line.order,
+            visible=getattr(line, "order_visible", False),
+            checking=getattr(line, "live_attempt", None) == Payment.Status.UNKNOWN,
+            too_late=line.order.is_awaiting_payment and line.order.lapses_on < today,
+        )
+    return None

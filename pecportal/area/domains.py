@@ -1,0 +1,99 @@
+"""Domains as their page shows them, read only: name, dates, and the boxes that hang on them (R17)."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from django.db.models import Count, OuterRef, Prefetch, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from mailboxes import rules
+from mailboxes.models import Domain, Mailbox
+from mailboxes.models.boxes import Phase
+from pecportal.area.boxes import owned_by
+from pecportal.area.wording import Said
+
+SHOWN = 10  # boxes named under a domain; the rest is found by searching
+
+
+def of_account(user: User) -> QuerySet[Domain]:
+    """The account's domains, first to expire on top, with how many boxes each has and the first of them."""
+    boxes = owned_by(user).exclude(phase=Phase.DELETED)
+    count = boxes.filter(domain=OuterRef("pk")).order_by().values("domain").annotate(n=Count("pk")).values("n")
+    first = boxes.select_related("address").order_by("address__name")[:SHOWN]
+    return (
+        Domain.objects.filter(owner=user)
+        .annotate(box_count=Coalesce(Subquery(count), 0))
+        .prefetch_related(Prefetch("boxes", queryset=first, to_attr="first_boxes"))
+        .order_by("expires_on", "name")
+    )
+
+
+@dataclass(frozen=True)
+class DomainCard:
+    """A domain on a day."""
+
+    domain: Domain
+    today: date
+    state: rules.State
+    boxes: Sequence[Mailbox]
+    box_count: int
+
+    @property
+    def expiry(self) -> Said | None:
+        return Said(self.domain.expires_on, self.today) if self.domain.expires_on else None
+
+    @property
+    def last_day(self) -> Said | None:
+        return Said(self.domain.last_renewable_day, self.today) if self.domain.last_renewable_day else None
+
+    @property
+    def is_soon(self) -> bool:
+        alive = self.state in (rules.State.ACTIVE, rules.State.EXPIRED, rules.State.AWAITING_DELETION)
+        return alive and self.expiry is not None and self.expiry.days <= rules.SOON_DAYS
+
+    @property
+    def is_active(self) -> bool:
+        return self.state is rules.State.ACTIVE
+
+    @property
+    def can_read_only(self) -> bool:
+        return self.state is rules.State.EXPIRED
+
+    @property
+    def look(self) -> str:
+        if self.state is rules.State.ACTIVE:
+            return "in_scadenza" if self.is_soon else "attiva"
+        return "scaduta" if self.state is rules.State.AWAITING_DELETION else self.state.value
+
+    @property
+    def state_label(self) -> str:
+        return {
+            rules.State.ACTIVE: _("Attivo, in scadenza") if self.is_soon else _("Attivo"),
+            rules.State.EXPIRED: _("Scaduto"),
+            rules.State.AWAITING_DELETION: _("Scaduto, in attesa di cancellazione"),
+            rules.State.ACTIVATING: _("In attivazione"),
+            rules.State.DELETING: _("In cancellazione"),
+            rules.State.DELETED: _("Cancellato"),
+        }[self.state]
+
+    @property
+    def more(self) -> int:
+        return self.box_count - len(self.boxes)
+
+
+def cards(domains: Iterable[Domain], *, today: date) -> list[DomainCard]:
+    return [
+        DomainCard(
+            domain=domain,
+            today=today,
+            state=rules.state(
+                phase=domain.phase, expires_on=domain.expires_on, delete_from=domain.delete_from, today=today
+            ),
+            boxes=domain.first_boxes,  # type: ignore[attr-defined]
+            box_count=domain.box_count,  # type: ignore[attr-defined]
+        )
+        for domain in domains
+    ]

@@ -1,0 +1,139 @@
+"""What the first page counts: a query a subject, each bounded by the owner."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from django.db.models import Count
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.models import User
+from mailboxes.models import Domain
+from pecportal.area import filters
+from pecportal.area.boxes import owned_by
+from pecportal.area.orders import AWAITING, of_account
+
+
+@dataclass(frozen=True)
+class TabCounts:
+    """The boxes of one tab of R2."""
+
+    total: int
+    expiring: int  # within 30 days
+    expired: int  # Scaduta
+    renewable_expired: int  # Scaduta, and still renewable
+
+
+@dataclass(frozen=True)
+class BoxCounts:
+    mine: TabCounts
+    others: TabCounts
+
+    @property
+    def total(self) -> int:
+        return self.mine.total + self.others.total
+
+    @property
+    def expiring(self) -> int:
+        return self.mine.expiring + self.others.expiring
+
+    @property
+    def expired(self) -> int:
+        return self.mine.expired + self.others.expired
+
+    def of(self, tab: str) -> TabCounts:
+        return self.others if tab == filters.OTHERS else self.mine
+
+    @property
+    def first_tab(self) -> str:
+        """The tab to open: one's own boxes, unless there are none and others' there are (the accountant)."""
+        return filters.OTHERS if not self.mine.total and self.others.total else filters.MINE
+
+
+def count_boxes(user: User, *, today: date) -> BoxCounts:
+    """Both tabs of R2, a query each over the owner's boxes."""
+    counts = {
+        "total": Count("pk"),
+        "expiring": Count("pk", filter=filters.expiring(today, filters.WITHIN_DAYS)),
+        "expired": Count("pk", filter=filters.expired(today)),
+        "renewable_expired": Count("pk", filter=filters.renewable_expired(today)),
+    }
+    return BoxCounts(
+        mine=TabCounts(**owned_by(user).own(user).aggregate(**counts)),
+        others=TabCounts(**owned_by(user).of_others(user).aggregate(**counts)),
+    )
+
+
+def count_to_pay(user: User) -> int:
+    return of_account(user).filter(status=AWAITING).count()
+
+
+def count_domains(user: User) -> int:
+    return Domain.objects.filter(owner=user).count()
+
+
+@dataclass(frozen=True)
+class ToDo:
+    """Something to do, with the place where it is done."""
+
+    sentence: str
+    url: str
+    action: str
+    tone: str
+
+
+def to_do(counts: BoxCounts, *, to_pay: int) -> Sequence[ToDo]:
+    """What cannot wait, worst first; a line a tab, so that each link shows what its sentence counts."""
+    found: list[ToDo] = []
+    tabs = [tab for tab in (filters.MINE, filters.OTHERS) if counts.of(tab).total]
+    for tab in tabs:
+        if count := counts.of(tab).renewable_expired:
+            found.append(
+                ToDo(
+                    _expired_sentence(count, whose=_whose(tab, tabs)),
+                    _list_url(tab, "scaduta"),
+                    _("Vedi e rinnova"),
+                    "danger",
+                )
+            )
+    for tab in tabs:
+        if count := counts.of(tab).expiring:
+            found.append(
+                ToDo(
+                    _expiring_sentence(count, whose=_whose(tab, tabs)),
+                    _list_url(tab, "entro_30"),
+                    _("Vedi e rinnova"),
+                    "warn",
+                )
+            )
+    if to_pay:
+        sentence = ngettext("%(n)s ordine da pagare", "%(n)s ordini da pagare", to_pay) % {"n": to_pay}
+        found.append(ToDo(sentence, reverse("area:ordini") + "?stato=da_pagare", _("Vedi e paga"), "info"))
+    return found
+
+
+def _list_url(tab: str, state: str) -> str:
+    return f"{reverse('area:gestisci')}?{filters.Asked(tab=tab, state=state).querystring}"
+
+
+def _whose(tab: str, tabs: Sequence[str]) -> str:
+    """Said only to who has boxes on both tabs."""
+    return " " + _("di altri titolari") if tab == filters.OTHERS and len(tabs) > 1 else ""
+
+
+def _expiring_sentence(count: int, *, whose: str) -> str:
+    text = ngettext(
+        "%(n)s casella%(whose)s scade entro 30 giorni", "%(n)s caselle%(whose)s scadono entro 30 giorni", count
+    )
+    return text % {"n": count, "whose": whose}
+
+
+def _expired_sentence(count: int, *, whose: str) -> str:
+    text = ngettext(
+        "%(n)s casella%(whose)s è scaduta e si può ancora rinnovare",
+        "%(n)s caselle%(whose)s sono scadute e si possono ancora rinnovare",
+        count,
+    )
+    return text % {"n": count, "whose": whose}

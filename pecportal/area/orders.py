@@ -1,0 +1,75 @@
+"""Orders as lists show them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from django.db.models import Case, OuterRef, Prefetch, QuerySet, Subquery, Value, When
+
+from accounts.models import User
+from payments.models import Payment
+from pecportal import clock
+from renewals.models import Order, OrderLine
+
+MOST = 50  # under a page of 25 boxes: every open order fits (R9: one of a kind a box), then the latest
+AWAITING = Order.Status.AWAITING_PAYMENT
+
+
+@dataclass(frozen=True)
+class OrderRow:
+    """An order on a day: what it is about, and what can be done about it."""
+
+    order: Order
+    targets: Sequence[str]
+    day: date
+    checking: bool  # an attempt is in an unknown state: neither pay nor cancel (R12b, R19)
+    running: bool  # an attempt is under way at the provider
+    too_late: bool  # awaiting payment, but its last day is past (R12b)
+
+    @property
+    def more(self) -> int:
+        return len(self.targets) - 1
+
+    @property
+    def can_pay(self) -> bool:
+        return self.order.is_awaiting_payment and not self.checking and not self.too_late
+
+    @property
+    def can_cancel(self) -> bool:
+        return self.order.is_awaiting_payment and not self.checking
+
+
+def with_details(orders: QuerySet[Order]) -> QuerySet[Order]:
+    """The lines with what they point at (one query more), and the attempt that is under way."""
+    attempt = Payment.objects.live().filter(order=OuterRef("pk")).values("status")[:1]
+    lines = OrderLine.objects.select_related("mailbox__address", "domain", "address")
+    return orders.annotate(live_attempt=Subquery(attempt)).prefetch_related(Prefetch("lines", queryset=lines))
+
+
+def rows(orders: Iterable[Order], *, today: date) -> list[OrderRow]:
+    return [_row(order, today) for order in orders]
+
+
+def _row(order: Order, today: date) -> OrderRow:
+    attempt = getattr(order, "live_attempt", None)
+    return OrderRow(
+        order=order,
+        targets=[str(line.target) for line in order.lines.all()],
+        day=clock.rome_date(order.confirmed_at),
+        checking=attempt == Payment.Status.UNKNOWN,
+        running=attempt == Payment.Status.PENDING,
+        too_late=order.is_awaiting_payment and order.payable_until < today,
+    )
+
+
+def of_boxes(box_ids: Sequence[int], *, user: User, today: date) -> list[OrderRow]:
+    """Orders that hold one of these boxes and that `user` may see (R1): those to pay first, then the latest."""
+    holding = OrderLine.objects.filter(mailbox_id__in=box_ids).values("order_id")
+    to_pay_first = Case(When(status=AWAITING, then=Value(0)), default=Value(1))
+    found = Order.objects.visible_to(user).filter(pk__in=holding).order_by(to_pay_first, "-confirmed_at", "-id")
+    return rows(with_details(found)[:MOST], today=today)
+
+
+def of_account(user: User) -> QuerySet[Order]:
+    """The account's orders, through the one door (R1), latest first; the second filter lets the owner's index serve."""
+    return Order.objects.visible_to(user).filter(owner=user).order_by("-confirmed_at", "-id")

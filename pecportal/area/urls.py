@@ -1,0 +1,14 @@
+"""Home, Gestisci, the page of one box, domains and orders: what the area shows."""
+
+from django.urls import path
+
+from pecportal.area import views
+
+app_name = "area"
+urlpatterns = [
+    path("area-clienti/", views.start, name="home"),
+    path("area-clienti/pec/", views.gestisci, name="gestisci", kwargs={"section": "pec"}),
+    path("area-clienti/pec/<uuid:box_id>/", views.box, name="box", kwargs={"section": "pec"}),
+    path("area-clienti/domini/", views.domain_list, name="domini", kwargs={"section": "domini"}),
+    path("area-clienti/ordini/", views.order_list, name="ordini", kwargs={"section": "pagamenti"}),
+]

@@ -1,0 +1,149 @@
+"""Pages that read and compose. Nothing here writes; what may be done is a link to the app that does it."""
+
+from dataclasses import replace
+
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from accounts.models import User
+from mailboxes.models import Mailbox
+from payments.models import AutoRenewal
+from pecportal import clock
+from pecportal.area import boxes, domains, filters, holders, home, orders
+
+PER_PAGE = 25
+
+
+class SignedIn(HttpRequest):
+    user: User
+
+
+def _own_page(user: User) -> HttpResponse:
+    """Where a mailbox login lands: its box's page, the only one it has (R1)."""
+    box = get_object_or_404(Mailbox.objects.visible_to(user), login=user)
+    return redirect("area:box", box_id=box.public_id)
+
+
+def _accounts_only(user: User) -> None:
+    if user.is_mailbox:
+        raise Http404
+
+
+@require_safe
+@login_required
+def start(request: SignedIn) -> HttpResponse:
+    """The areas, after the things to do."""
+    if request.user.is_mailbox:
+        return _own_page(request.user)
+    counts = home.count_boxes(request.user, today=clock.today())
+    to_pay = home.count_to_pay(request.user)
+    context = {
+        "counts": counts,
+        "to_pay": to_pay,
+        "domains": home.count_domains(request.user),
+        "todo": home.to_do(counts, to_pay=to_pay),
+    }
+    return render(request, "area/home.html", context)
+
+
+@require_safe
+@login_required
+def gestisci(request: SignedIn, section: str) -> HttpResponse:
+    """The boxes of one tab (R2), searched, filtered, sorted, 25 a page, with their orders at the foot."""
+    user, today = request.user, clock.today()
+    if user.is_mailbox:
+        return _own_page(user)
+    asked = filters.Asked.of(request.GET)
+    counts = home.count_boxes(user, today=today)
+    tab = asked.tab or counts.first_tab
+    owned = boxes.owned_by(user)
+    listed = owned.of_others(user) if tab == filters.OTHERS else owned.own(user)
+    page = Paginator(boxes.with_details(asked.apply(listed, today), user), PER_PAGE).get_page(request.GET.get("page"))
+    found = list(page.object_list)
+    context = {
+        "tabs": _tabs(counts, tab, asked),
+        "tab": tab,
+        "other_tab": filters.MINE if tab == filters.OTHERS else filters.OTHERS,
+        "asked": asked,
+        "states": [(value, label) for value, (label, _q) in filters.STATES.items()],
+        "sorts": list(filters.SORTS.items()),
+        "counts": counts,
+        "tab_counts": counts.of(tab),
+        "page": page,
+        "querystring": asked.querystring,
+        "compact": page.paginator.count >= boxes.COMPACT_FROM,
+        "cards": boxes.cards(found, today=today),
+        "orders": orders.of_boxes([b.pk for b in found], user=user, today=today),
+        "shows_holder": tab == filters.OTHERS,
+    }
+    return render(request, "area/gestisci.html", context)
+
+
+def _tabs(counts: home.BoxCounts, tab: str, asked: filters.Asked) -> list[dict[str, object]]:
+    labels = {filters.MINE: _("Le mie caselle PEC"), filters.OTHERS: _("PEC di altri titolari")}
+    return [
+        {
+            "label": label,
+            "url": f"{reverse('area:gestisci')}?{asked.on_tab(name).querystring}",
+            "count": counts.of(name).total,
+            "current": name == tab,
+        }
+        for name, label in labels.items()
+    ]
+
+
+@require_safe
+@login_required
+def box(request: SignedIn, section: str, box_id: object) -> HttpResponse:
+    """One box in full, with the dates that come next and its orders at the foot."""
+    user, today = request.user, clock.today()
+    visible = boxes.with_details(Mailbox.objects.visible_to(user), user)
+    found = get_object_or_404(visible, public_id=box_id)
+    consent = AutoRenewal.objects.filter(box=found, ended_at=None).select_related("method").first()
+    context = {
+        "card": replace(boxes.cards([found], today=today)[0], consent=consent),
+        "method": consent.method if consent and consent.method.login_id == user.pk else None,  # R24b
+        "holder": holders.rows(found.holder),
+        "orders": orders.of_boxes([found.pk], user=user, today=today),
+    }
+    return render(request, "area/box.html", context)
+
+
+@require_safe
+@login_required
+def domain_list(request: SignedIn, section: str) -> HttpResponse:
+    """The account's domains, read only."""
+    _accounts_only(request.user)
+    page = Paginator(domains.of_account(request.user), PER_PAGE).get_page(request.GET.get("page"))
+    context = {"page": page, "cards": domains.cards(page.object_list, today=clock.today())}
+    return render(request, "area/domini.html", context)
+
+
+@require_safe
+@login_required
+def order_list(request: SignedIn, section: str) -> HttpResponse:
+    """Pagamenti e fatture: the account's orders, all or those to pay."""
+    _accounts_only(request.user)
+    to_pay_only = request.GET.get("stato") == "da_pagare"
+    found = orders.of_account(request.user)
+    to_pay = home.count_to_pay(request.user)
+    if to_pay_only:
+        found = found.filter(status=orders.AWAITING)
+    page = Paginator(orders.with_details(found), PER_PAGE).get_page(request.GET.get("page"))
+    url = reverse("area:ordini")
+    context = {
+        "page": page,
+        "orders": orders.rows(page.object_list, today=clock.today()),
+        "to_pay_only": to_pay_only,
+        "querystring": "stato=da_pagare" if to_pay_only else "",
+        "tabs": [
+            {"label": _("Tutti"), "url": url, "count": None, "current": not to_pay_only},
+            {"label": _("Da pagare"), "url": f"{url}?stato=da_pagare", "count": to_pay, "current": to_pay_only},
+        ],
+    }
+    return render(request, "area/ordini.html", context)

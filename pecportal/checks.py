@@ -1,0 +1,173 @@
+"""System checks for what must never be wrong in production.
+
+An Error stops every manage.py command and, through pecportal/wsgi.py, the web server. A Warning is what an installation
+ought to look at: `manage.py check --deploy` shows it.
+"""
+
+import sys
+from collections.abc import Iterator
+from email.utils import parseaddr
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register, run_checks
+from schwifty import IBAN
+from schwifty.exceptions import SchwiftyException
+
+KEYS = ("SECRET_KEY", "TOMBSTONE_KEY")
+SHORTEST_KEY = 50  # what `django-admin startproject` makes
+SMTP = "django.core.mail.backends.smtp.EmailBackend"
+BOOT_ERROR = 3  # gunicorn stops at this code; at any other it starts the worker again, for ever
+
+
+@register(Tags.compatibility)
+def rules_make_sense(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
+    """Numbers that would break the calendar in any installation."""
+    if settings.GRACE_DAYS >= 1:
+        return []
+    return [
+        Error(
+            f"GRACE_DAYS is {settings.GRACE_DAYS}: a box would be deleted on the day after its expiry, or before.",
+            hint="Set GRACE_DAYS to the days in which an expired box can still be renewed; 90 is the default.",
+            id="pecportal.E001",
+        )
+    ]
+
+
+@register(Tags.security)
+def production_is_production(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
+    """Nothing that belongs to a developer's machine may run in production."""
+    return list(production_errors()) if settings.PRODUCTION else []
+
+
+def production_errors() -> Iterator[Error]:
+    if "sandbox" in settings.PAYMENT_PROVIDERS:
+        yield Error(
+            "PAYMENT_PROVIDERS contains 'sandbox': anybody could renew without paying.",
+            hint="Remove 'sandbox' from PAYMENT_PROVIDERS.",
+            id="pecportal.E002",
+        )
+    if settings.DEBUG:
+        yield Error(
+            "DEBUG is on: error pages would show settings and customers' data to strangers.",
+            hint="Remove DEBUG from the environment.",
+            id="pecportal.E003",
+        )
+    for name in KEYS:
+        value = getattr(settings, name)
+        if value.startswith(("development-only-", "django-insecure-")) or len(value) < SHORTEST_KEY:
+            yield Error(
+                f"{name} is a development value or shorter than {SHORTEST_KEY} characters: it could be guessed.",
+                hint='Make one with: python -c "import secrets; print(secrets.token_urlsafe(50))"',
+                id="pecportal.E004",
+            )
+    if settings.SECRET_KEY == settings.TOMBSTONE_KEY:
+        yield Error(
+            "SECRET_KEY and TOMBSTONE_KEY are the same: rotating the first would orphan every deleted address.",
+            hint="Give TOMBSTONE_KEY a value of its own, and never change it.",
+            id="pecportal.E005",
+        )
+    if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+        yield Error(
+            "DATABASE_URL is SQLite: it locks no rows, and several processes would wait for one another.",
+            hint="Set DATABASE_URL to a PostgreSQL 15 or later: postgres://user:password@host:5432/pecportal",
+            id="pecportal.E006",
+        )
+    if not settings.CELERY_BROKER_URL.startswith(("redis://", "rediss://", "sentinel://")):
+        yield Error(
+            "BROKER_URL is not a Redis: with files as a broker a job is lost when its worker dies.",
+            hint="Set REDIS_URL, or BROKER_URL, to redis://host:6379/1",
+            id="pecportal.E007",
+        )
+    if not settings.REDIS_URL:
+        yield Error(
+            "REDIS_URL is not set: every process would count failed sign-ins for itself, and limits would not hold.",
+            hint="Set REDIS_URL to redis://host:6379/0",
+            id="pecportal.E008",
+        )
+    if "transfer" in settings.PAYMENT_PROVIDERS and (problem := iban_problem(settings.BANK_IBAN)):
+        yield Error(
+            f"BANK_IBAN {problem}: customers who pay by transfer would send their money nowhere, or elsewhere.",
+            hint="Set BANK_IBAN to the provider's account, or remove 'transfer' from PAYMENT_PROVIDERS.",
+            id="pecportal.E009",
+        )
+    if settings.POST_OFFICE["BACKENDS"]["default"] != SMTP:
+        yield Error(
+            "EMAIL_URL is not a mail server: no customer would be warned before a deletion.",
+            hint="Set EMAIL_URL to smtp+tls://user:password@host:587 or smtp+ssl://user:password@host:465",
+            id="pecportal.E010",
+        )
+    if not is_address(settings.OPS_EMAIL):
+        yield Error(
+            "OPS_EMAIL is not an e-mail address: a stopped run would alarm nobody.",
+            hint="Set OPS_EMAIL to an address that somebody reads.",
+            id="pecportal.E011",
+        )
+    if urlsplit(settings.SITE_URL).scheme != "https" or not urlsplit(settings.SITE_URL).hostname:
+        yield Error(
+            f"SITE_URL is {settings.SITE_URL}: links in mails would not lead to a protected page.",
+            hint="Set SITE_URL to the public address of the area clienti, beginning with https://",
+            id="pecportal.E012",
+        )
+    if not any(settings.PEC_DOMAINS):
+        yield Error(
+            "PEC_DOMAINS is empty: a hosted address could not be told from a foreign one (recovery, warnings).",
+            hint="Set PEC_DOMAINS to the provider's certified domains, with commas between them.",
+            id="pecportal.E013",
+        )
+    for name, domains in (("ACCOUNT_DOMAIN", [settings.ACCOUNT_DOMAIN]), ("PEC_DOMAINS", settings.PEC_DOMAINS)):
+        if any(f".{domain}".lower().endswith(".example") for domain in domains):
+            yield Error(
+                f"{name} ends in .example, the demo's domain: the names it makes stay with the customers for ever.",
+                hint=f"Set {name} to the provider's own.",
+                id="pecportal.E014",
+            )
+
+
+@register(Tags.security, deploy=True)
+def production_is_complete(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
+    """What an installation can run without, and should not."""
+    missing = []
+    if not settings.METRICS_TOKEN:
+        missing.append(("W001", "METRICS_TOKEN is not set: /metrics answers nobody.", "Set METRICS_TOKEN."))
+    if not settings.PROVIDER_PRIVACY_URL:
+        missing.append(("W002", "PROVIDER_PRIVACY_URL is not set: pages link to no privacy notice.", "Set it."))
+    for name in ("DEFAULT_FROM_EMAIL", "PROVIDER_SUPPORT_EMAIL"):
+        if parseaddr(getattr(settings, name))[1].lower().endswith(".example"):
+            missing.append(("W003", f"{name} is the demo's address: nobody receives the answers.", f"Set {name}."))
+    if "pool" not in settings.DATABASES["default"].get("OPTIONS", {}):
+        missing.append(("W004", "DATABASE_POOL is not set: every request connects anew.", "Set it to threads + 1."))
+    return [Warning(sentence, hint=hint, id=f"pecportal.{number}") for number, sentence, hint in missing]
+
+
+def iban_problem(iban: str) -> str:
+    """What is wrong with an IBAN, as the end of a sentence; empty when it is right."""
+    if not iban:
+        return "is empty"
+    try:
+        IBAN(iban, validate_bban=True)
+    except (SchwiftyException, ValueError) as error:
+        return f"is not an IBAN ({error})"
+    return ""
+
+
+def is_address(text: str) -> bool:
+    local, _, domain = parseaddr(text)[1].rpartition("@")
+    return bool(local) and "." in domain
+
+
+def refuse_to_start_if_wrong() -> None:
+    """Run the system checks as manage.py does, and end this process with their sentences on an error.
+
+    For servers that load the application without manage.py; only in production, where a restart is rare.
+    """
+    if not settings.PRODUCTION:
+        return
+    errors = [message for message in run_checks() if message.is_serious()]
+    if not errors:
+        return
+    print("pecportal does not start:", file=sys.stderr)
+    for error in errors:
+        print(f"  {error}", file=sys.stderr)
+    sys.exit(BOOT_ERROR)

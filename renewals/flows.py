@@ -1,0 +1,264 @@
+"""Placing orders. With settle.py the only writer of Order.status and OrderLine.status (DESIGN §3)."""
+
+import logging
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+
+from accounts.models import BillingProfile, User
+from mailboxes import rules as boxes
+from mailboxes.catalogue import PriceList, prices_on
+from mailboxes.flows import limits, measured
+from mailboxes.hosting import is_hosted
+from mailboxes.models import Mailbox, Plan, Price
+from pecportal import clock, mail
+from pecportal.errors import RefusedError
+from renewals import pricing, rules
+from renewals.models import BillingSnapshot, HolderSnapshot, Kind, Order, OrderEvent, OrderLine, new_number
+from renewals.references import creditor_reference
+
+log = logging.getLogger(__name__)
+
+
+class AlreadyOrderedError(RefusedError):
+    """An open renewal order stands already; `order` is it (R9)."""
+
+    def __init__(self, order: Order | None) -> None:
+        super().__init__(_("Per questa casella c'è già un ordine di rinnovo."))
+        self.order = order
+
+
+class PriceChangedError(RefusedError):
+    """The price on the screen is no longer the price of today."""
+
+
+class ChoiceError(RefusedError):
+    """The choice of plan and space does not hold any more; `problems` says why (renewals.rules)."""
+
+    def __init__(self, problems: list[rules.Problem]) -> None:
+        super().__init__(_("Tipologia e spazio scelti non sono più possibili: controlla il primo passo."))
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the wizard's first screen asks: plan, total GB of both spaces, and the tick that the archive may go."""
+
+    plan: Plan
+    mailbox_gb: int
+    archive_gb: int
+    archive_loss_accepted: bool = False
+
+
+@dataclass(frozen=True)
+class Quote:
+    """What a renewal would cost today and until when it would last."""
+
+    line: pricing.LinePrice
+    totals: pricing.Totals
+    new_expiry: date
+    years: int
+
+
+def facts(box: Mailbox) -> rules.BoxFacts:
+    """R4's facts of one box; reads its open renewal line (one query, none when prefetched as `open_renewals`)."""
+    lines = getattr(box, "open_renewals", None)
+    if lines is None:
+        lines = list(open_renewal_lines().filter(mailbox=box))
+    return rules.BoxFacts(
+        phase=box.phase,
+        on_domain=box.kind == Mailbox.Kind.ON_DOMAIN,
+        expires_on=box.expires_on,
+        delete_from=box.delete_from,
+        auto_renews=box.auto_renews,
+        auto_over_for=box.auto_over_for,
+        open_renewal_awaits_payment=lines[0].order.is_awaiting_payment if lines else None,
+    )
+
+
+def open_renewal_lines() -> QuerySet[OrderLine]:
+    """Open renewal lines with their orders: what hides Rinnova (R4, R9)."""
+    return OrderLine.objects.filter(is_open=True, kind=Kind.RENEWAL).select_related("order")
+
+
+def quote(*, box: Mailbox, choice: Choice, years: int, prices: PriceList) -> Quote:
+    """Price a renewal. Raises MissingPriceError; ValueError on years outside 1–5."""
+    line = pricing.line_price(
+        plan_price=prices.plan(choice.plan.code),
+        mailbox_gb_price=prices.item(Price.Item.MAILBOX_GB),
+        archive_gb_price=prices.item(Price.Item.ARCHIVE_GB),
+        extra_mailbox_gb=max(0, choice.mailbox_gb - choice.plan.base_mailbox_gb),
+        extra_archive_gb=max(0, choice.archive_gb - choice.plan.base_archive_gb),
+        years=years,
+    )
+    if box.expires_on is None or box.anchor_month is None or box.anchor_day is None:
+        raise ValueError("only a live standalone box can be priced for renewal")
+    new_expiry = boxes.add_years(box.expires_on, years, anchor_month=box.anchor_month, anchor_day=box.anchor_day)
+    return Quote(line, pricing.totals([line.net], prices.vat_rate), new_expiry, years)
+
+
+def problems_of(*, box: Mailbox, choice: Choice, mailbox_used: int, archive_used: int) -> list[rules.Problem]:
+    """rules.choice_problems on the facts of a box (one query)."""
+    space_open = OrderLine.objects.filter(mailbox=box, kind=Kind.SPACE, is_open=True).exists()
+    return list(
+        rules.choice_problems(
+            current=box.capacity,
+            limits=limits(choice.plan),
+            selectable=choice.plan.selectable,
+            mailbox_gb=choice.mailbox_gb,
+            archive_gb=choice.archive_gb,
+            mailbox_used=mailbox_used,
+            archive_used=archive_used,
+            archive_loss_accepted=choice.archive_loss_accepted,
+            space_order_open=space_open,
+        )
+    )
+
+
+def place_renewal(
+    *,
+    box_id: int,
+    user: User,
+    choice: Choice,
+    years: int,
+    holder: dict[str, object],
+    email: str,
+    method: str,
+    terms_version: str,
+    terms_ip: str | None,
+    immediate_start: bool,
+    shown_total: Decimal,
+) -> Order:
+    """Confirm a renewal: one order, awaiting payment, with everything R8 freezes.
+
+    `holder` are FiscalIdentity fields as confirmed on the second screen; `shown_total` is the total on the button's
+    page: a different price of today is refused, not charged. Two confirmations at once make one order: the second gets
+    AlreadyOrderedError. Raises also ChoiceError, PriceChangedError, MissingPriceError, RefusedError.
+    """
+    if is_hosted(email):
+        raise RefusedError(_("L'e-mail dell'ordine non può essere una casella PEC gestita qui: scadrebbe con lei."))
+    address = Mailbox.objects.values_list("address__name", flat=True).get(pk=box_id)
+    used = measured([address])[address]  # asked before the lock: nothing slow under it
+    today, now = clock.today(), clock.now()
+    try:
+        with transaction.atomic(durable=True):
+            box = (
+                Mailbox.objects.visible_to(user)
+                .select_related("address", "plan", "owner", "owner__billing", "holder")
+                .locked()
+                .get(pk=box_id)
+            )
+            reason = rules.offer(facts(box), today)
+            if reason in (rules.Reason.ORDER_TO_PAY, rules.Reason.ORDER_AT_WORK):
+                raise AlreadyOrderedError(_open_order(box.pk))
+            if reason is not rules.Reason.RENEW:
+                raise RefusedError(_("In questo momento la casella non può essere rinnovata."))
+            found = problems_of(
+                box=box, choice=choice, mailbox_used=used.mailbox_bytes, archive_used=used.archive_bytes
+            )
+            if found:
+                raise ChoiceError(found)
+            priced = quote(box=box, choice=choice, years=years, prices=prices_on(today))
+            if priced.totals.total != shown_total:
+                raise PriceChangedError(
+                    _("Il prezzo è cambiato da quando hai aperto la pagina: controlla il nuovo totale.")
+                )
+            order = write_order(
+                kind=Kind.RENEWAL, box=box, user=user, years=years, email=email, method=method, totals=priced.totals,
+                terms_version=terms_version, terms_ip=terms_ip, immediate_start=immediate_start, now=now, today=today,
+            )  # fmt: skip
+            line = OrderLine.objects.create(
+                order=order,
+                kind=Kind.RENEWAL,
+                mailbox=box,
+                plan=choice.plan,
+                mailbox_gb=choice.mailbox_gb,
+                archive_gb=choice.archive_gb,
+                base_price=priced.line.base_price,
+                billed_mailbox_gb=priced.line.billed_mailbox_gb,
+                mailbox_gb_price=priced.line.mailbox_gb_price,
+                billed_archive_gb=priced.line.billed_archive_gb,
+                archive_gb_price=priced.line.archive_gb_price,
+                net=priced.line.net,
+                archive_loss_accepted=choice.archive_loss_accepted,
+                old_expiry=box.expires_on,
+            )
+            HolderSnapshot.objects.create(line=line, **{**box.holder.identity(), **holder})
+            send_confirmation(order=order, line=line, box=box, new_expiry=priced.new_expiry)
+    except IntegrityError as error:
+        # The constraint line_one_open_per_box: another connection was quicker.
+        standing = _open_order(box_id)
+        if standing is None:
+            raise
+        raise AlreadyOrderedError(standing) from error
+    return order
+
+
+def _open_order(box_id: int) -> Order | None:
+    line = open_renewal_lines().filter(mailbox_id=box_id).first()
+    return line.order if line else None
+
+
+def write_order(
+    *, kind: Kind, box: Mailbox, user: User, years: int | None, email: str, method: str, totals: pricing.Totals,
+    terms_version: str, terms_ip: str | None, immediate_start: bool, now: datetime, today: date,
+) -> Order:  # fmt: skip
+    """The order row with what R8 freezes of the account and the contract; the caller adds its lines."""
+    billing: BillingProfile | None = getattr(box.owner, "billing", None)
+    order = Order.objects.create(
+        number=_free_number(kind),
+        kind=kind,
+        owner=box.owner,
+        placed_by=user,
+        years=years,
+        email=email,
+        method=method,
+        vat_rate=totals.vat_rate,
+        taxable=totals.taxable,
+        vat=totals.vat,
+        total=totals.total,
+        amount_due=totals.total,
+        terms_version=terms_version,
+        terms_accepted_at=now,
+        terms_ip=terms_ip,
+        is_consumer=bool(billing and billing.is_consumer),
+        immediate_start=immediate_start,
+        lapses_on=today + timedelta(days=settings.ORDER_LAPSE_DAYS),
+        confirmed_at=now,
+    )
+    if billing is not None:
+        BillingSnapshot.objects.create(order=order, **billing.identity())
+    OrderEvent.objects.create(order=order, after=order.status, actor=user, why=_("confermato dal cliente"))
+    return order
+
+
+def _free_number(kind: Kind) -> str:
+    for _attempt in range(20):
+        number = new_number(kind)
+        if not Order.objects.filter(number=number).exists():
+            return number
+    raise RuntimeError("no free order number in twenty tries")
+
+
+def send_confirmation(*, order: Order, line: OrderLine, box: Mailbox, new_expiry: date) -> None:
+    """The order confirmation (R12): to the order's e-mail, and to the account's when that is another.
+
+    It names no fiscal data at all, so one text serves the holder and the account.
+    """
+    context = {
+        "order": order,
+        "line": line,
+        "box": box,
+        "new_expiry": new_expiry,
+        "payable_until": order.payable_until,
+        "by_transfer": order.method == "transfer",
+        "causale": creditor_reference(order),
+        "iban": settings.BANK_IBAN,
+        "beneficiary": settings.BANK_BENEFICIARY,
+    }
+    mail.send("order_confirmed", to=[order.email, box.owner.email], context=context)

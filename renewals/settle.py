@@ -1,0 +1,211 @@
+"""What becomes of an order once it stands: paid, fulfilled, cancelled, lapsed (DESIGN §6).
+
+Called by payments and lifecycle only; with flows.py the only writer of Order.status and OrderLine.status. Functions
+that take an order expect its row locked by the caller. Lock order: order → receipt → payment → domain → mailbox.
+"""
+
+import logging
+from datetime import date, datetime
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from mailboxes import flows as box_flows
+from mailboxes.catalogue import prices_on
+from mailboxes.models import Mailbox
+from mailboxes.models.boxes import Phase
+from pecportal import clock, mail
+from renewals import pricing
+from renewals.models import BillingSnapshot, Kind, Order, OrderEvent, OrderLine
+
+log = logging.getLogger(__name__)
+
+
+class IllegalMoveError(Exception):
+    """A move that is not in the table of the model (R10): a programming error, never a customer's."""
+
+
+def _move(order: Order, to: str, *, why: str, actor: User | None = None, **stamps: datetime) -> None:
+    if to not in Order.MOVES[order.status]:
+        raise IllegalMoveError(f"{order.number}: {order.status} → {to}")
+    OrderEvent.objects.create(order=order, before=order.status, after=to, actor=actor, why=why)
+    order.status = to
+    for name, value in stamps.items():
+        setattr(order, name, value)
+    order.save(update_fields=["status", *stamps])
+
+
+def _move_line(line: OrderLine, to: str, *, why: str, actor: User | None = None) -> None:
+    if to not in OrderLine.MOVES[line.status]:
+        raise IllegalMoveError(f"{line}: {line.status} → {to}")
+    OrderEvent.objects.create(order=line.order, line=line, before=line.status, after=to, actor=actor, why=why)
+    line.status = to
+    line.is_open = to in OrderLine.OPEN
+    line.save(update_fields=["status", "is_open", "period"])
+
+
+def refusal_to_pay(order: Order, *, begun_on: date) -> str:
+    """Why money begun on `begun_on` cannot pay this order, or "" when it can (R12b, R21, R21b).
+
+    Money begun by E+90 still renews while no box of the order is DELETING.
+    """
+    if not order.is_awaiting_payment:
+        return _("l'ordine è %(status)s") % {"status": order.get_status_display().lower()}
+    for line in order.lines.select_related("mailbox"):
+        box = line.mailbox
+        if box is None:
+            continue
+        if box.phase in (Phase.DELETING, Phase.DELETED):
+            return _("la casella non c'è più")
+        if box.last_renewable_day and begun_on > box.last_renewable_day:
+            return _("iniziato dopo l'ultimo giorno utile per rinnovare")
+    return ""
+
+
+def is_payable(order: Order, today: date) -> bool:
+    """Whether the customer may start paying this order today (R12b)."""
+    return refusal_to_pay(order, begun_on=today) == "" and today <= order.lapses_on
+
+
+def mark_paid(order: Order, *, why: str, actor: User | None = None) -> None:
+    """The provider has the money (locked order, awaiting payment): fix VAT and billing data, move to paid (R8).
+
+    Raises IllegalMoveError when the order is not awaiting payment: callers ask refusal_to_pay first.
+    """
+    now = clock.now()
+    _fix_fiscal_data(order, now)
+    _move(order, Order.Status.PAID, why=why, actor=actor, paid_at=now, collected_at=now)
+
+
+def _fix_fiscal_data(order: Order, now: datetime) -> None:
+    """VAT rate and billing data are those of the day the payment is registered (R8); the total never moves."""
+    rate = prices_on(clock.rome_date(now)).vat_rate
+    if rate != order.vat_rate:
+        split = pricing.resplit(order.total, rate)
+        order.vat_rate, order.taxable, order.vat = rate, split.taxable, split.vat
+        order.save(update_fields=["vat_rate", "taxable", "vat"])
+    today_billing = getattr(order.owner, "billing", None)
+    if today_billing is not None:
+        BillingSnapshot.objects.update_or_create(order=order, defaults={**today_billing.identity(), "fixed_at": now})
+    else:
+        BillingSnapshot.objects.filter(order=order).update(fixed_at=now)
+
+
+def fulfil(order_id: int) -> bool:
+    """Give what a paid order bought, in one transaction; safe to call again, a second call adds nothing (R15).
+
+    Returns True when the order was fulfilled now. A line that cannot be fulfilled goes to attention, and the order with
+    it: staff decide, the money is not lost.
+    """
+    today = clock.today()
+    changes: list[int] = []
+    with transaction.atomic(durable=True):
+        order = Order.objects.locked().select_related("owner").get(pk=order_id)
+        if order.status != Order.Status.PAID:
+            return False
+        lines = list(order.lines.filter(status=OrderLine.Status.WAITING).select_related("plan").order_by("id"))
+        ids = [line.mailbox_id for line in lines if line.mailbox_id]
+        locked = {
+            box.pk: box
+            for box in Mailbox.objects.locked()
+            .filter(pk__in=ids)
+            .select_related("plan", "next_plan", "address", "holder", "owner")
+            .order_by("pk")
+        }
+        for line in lines:
+            line.order = order
+            box = locked.get(line.mailbox_id or 0)
+            refusal = _fulfil_line(line, box, order, today)
+            if refusal:
+                _move_line(line, OrderLine.Status.ATTENTION, why=refusal)
+            elif box is not None and box.change_on is not None and box.change_on <= today:
+                changes.append(box.pk)
+        if order.lines.filter(status=OrderLine.Status.ATTENTION).exists():
+            _move(order, Order.Status.ATTENTION, why=_("una riga è da decidere"))
+            mail.send("order_attention", to=[order.email, order.owner.email], context={"order": order})
+            return False
+        _move(order, Order.Status.FULFILLED, why=_("tutte le righe evase"), fulfilled_at=clock.now())
+        _tell_fulfilled(order, lines, locked)
+        transaction.on_commit(nudge_platform, robust=True)
+    for box_id in changes:
+        box_flows.start_change(box_id=box_id, today=today)
+    return True
+
+
+def nudge_platform() -> None:
+    from mailboxes.tasks import sync_platform
+
+    sync_platform.delay()
+
+
+def _fulfil_line(line: OrderLine, box: Mailbox | None, order: Order, today: date) -> str:
+    """Give one line to its locked box; returns the refusal, or "" when it is given."""
+    if box is None or line.plan is None or line.mailbox_gb is None or line.archive_gb is None:
+        return _("riga che non si può evadere")
+    if box.phase != Phase.LIVE or box.expires_on is None:
+        return _("la casella non è attiva né scaduta")
+    if line.kind == Kind.SPACE:
+        if line.old_expiry != box.expires_on:
+            return _("spazio superato da un rinnovo")  # R9
+        old_expiry = box.expires_on
+    elif line.kind == Kind.RENEWAL and order.years is not None:
+        old_expiry = box.expires_on
+        line.period = box_flows.extend(
+            box=box, years=order.years, source=line.public_id, plan=line.plan, mailbox_gb=line.mailbox_gb,
+            archive_gb=line.archive_gb, today=today,
+        )  # fmt: skip
+    else:
+        return _("riga che non si può evadere")
+    box_flows.order_capacity(
+        box=box,
+        plan=line.plan,
+        mailbox_gb=line.mailbox_gb,
+        archive_gb=line.archive_gb,
+        old_expiry=old_expiry,
+        today=today,
+    )
+    _move_line(line, OrderLine.Status.FULFILLED, why=_("evasa"))
+    return ""
+
+
+def _tell_fulfilled(order: Order, lines: list[OrderLine], boxes: dict[int, Mailbox]) -> None:
+    """Conferma pagamento with the new expiry: to the order's e-mail and to the account's when that is another (R12)."""
+    told = [boxes[line.mailbox_id] for line in lines if line.mailbox_id]
+    context = {"order": order, "boxes": told, "box": told[0] if told else None}
+    mail.send("order_fulfilled", to=[order.email, order.owner.email], context=context)
+
+
+def cancel(order: Order, *, why: str, actor: User | None) -> None:
+    """Annulla (locked order, awaiting payment, no live attempt): its lines close, Rinnova shows again (R4)."""
+    _close(order, Order.Status.CANCELLED, why=why, actor=actor)
+
+
+def lapse(order: Order, *, why: str) -> None:
+    """The order's time is over (R12b), or its box is being deleted."""
+    _close(order, Order.Status.LAPSED, why=why, actor=None)
+
+
+def _close(order: Order, to: str, *, why: str, actor: User | None) -> None:
+    _move(order, to, why=why, actor=actor)
+    for line in order.lines.filter(is_open=True):
+        line.order = order
+        _move_line(line, OrderLine.Status.CLOSED, why=why, actor=actor)
+    box = next((line.mailbox for line in order.lines.select_related("mailbox__address") if line.mailbox), None)
+    mail.send("order_closed", to=[order.email, order.owner.email], context={"order": order, "box": box})
+
+
+def set_method(order: Order, method: str) -> None:
+    """Remember the method last chosen (locked order)."""
+    order.method = method
+    order.save(update_fields=["method"])
+
+
+def declare_transfer(order: Order, *, today: date, actor: User) -> None:
+    """Ho fatto il bonifico (locked order, awaiting payment): the order will not lapse, Annulla will warn (R12b)."""
+    if order.transfer_declared_on is None:
+        order.transfer_declared_on = today
+        order.save(update_fields=["transfer_declared_on"])
+        OrderEvent.objects.create(
+            order=order, before=order.status, after=order.status, actor=actor, why=_("bonifico dichiarato")
+        )

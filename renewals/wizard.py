@@ -1,0 +1,166 @@
+"""What the three screens of a renewal have in common: the answers so far, and the guards each step begins with (R5).
+
+Each guard re-validates the steps before its own and sends back to the first that is not complete.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django_htmx.http import HttpResponseClientRedirect
+
+from accounts import drafts
+from accounts.models import User
+from mailboxes.catalogue import MissingPriceError
+from mailboxes.flows import measured
+from mailboxes.models import Mailbox, Plan
+from mailboxes.platform.base import Usage
+from pecportal import clock
+from renewals import flows, rules, words
+from renewals.answers import Answers, drop, load, save, signed_in
+from renewals.forms import HolderForm
+from renewals.models import Order, OrderLine
+
+__all__ = ["Answers", "ElsewhereError", "drop", "load", "save", "signed_in", "step"]
+
+
+class ElsewhereError(Exception):
+    """This step cannot be shown now: go to `url`, which says `sentence`."""
+
+    def __init__(self, url: str, sentence: str = "") -> None:
+        super().__init__(url)
+        self.url, self.sentence = url, sentence
+
+
+Step = Callable[[HttpRequest, Mailbox], HttpResponse]
+
+
+def step(view: Step) -> Callable[..., HttpResponse]:
+    """A screen of the wizard: signed in, a box of one's own or 404 (R1), and a redirect where the step cannot be."""
+
+    @wraps(view)
+    def shown(request: HttpRequest, box_id: UUID, section: str = "") -> HttpResponse:
+        keep_late_post(request)
+        return guarded(request, box_id)
+
+    @login_required
+    def guarded(request: HttpRequest, box_id: UUID) -> HttpResponse:
+        box = find(signed_in(request), box_id)
+        try:
+            return view(request, box)
+        except MissingPriceError:
+            elsewhere = ElsewhereError(reverse("area:box", args=[box.public_id]), str(words.NO_PRICE))
+        except ElsewhereError as error:
+            elsewhere = error
+        if elsewhere.sentence:
+            messages.warning(request, elsewhere.sentence)
+        if request.headers.get("HX-Request"):
+            return HttpResponseClientRedirect(elsewhere.url)
+        return redirect(elsewhere.url)
+
+    return shown
+
+
+def keep_late_post(request: HttpRequest) -> None:
+    """Save a POST whose sign-in has ended already, by a request of another tab or by the live summary (R5).
+
+    IdleMiddleware saves the POST that meets the limit itself; it cannot know one that comes after.
+    """
+    owner = request.session.get(drafts.OWNER)
+    if request.method == "POST" and not request.user.is_authenticated and drafts.ENDED in request.session and owner:
+        drafts.save(request, str(owner), request.path)
+
+
+def find(user: User, box_id: UUID) -> Mailbox:
+    related = ("address", "plan", "next_plan", "holder", "owner__billing")
+    box = Mailbox.objects.visible_to(user).select_related(*related).filter(public_id=box_id).first()
+    if box is None:
+        raise Http404
+    return box
+
+
+# --- Guards -----------------------------------------------------------------------------------------------------------
+
+
+def open_order(box: Mailbox) -> Order | None:
+    """The renewal order that stands open for a box, read once a request."""
+    if not hasattr(box, "open_renewals"):
+        box.open_renewals = list(flows.open_renewal_lines().filter(mailbox=box))  # type: ignore[attr-defined]
+    lines: list[OrderLine] = box.open_renewals  # type: ignore[attr-defined]  # what flows.facts reads, too
+    return lines[0].order if lines else None
+
+
+def require_no_open_order(user: User, box: Mailbox) -> None:
+    """Two tabs, or back after confirming: go to the order that stands (R9)."""
+    order = open_order(box)
+    if order is not None:
+        raise ElsewhereError(way_to(user, box, order), str(words.ALREADY_ORDERED))
+
+
+def way_to(user: User, box: Mailbox, order: Order | None) -> str:
+    """The page of an order where this login may see it, else the page of the box (R1)."""
+    if order is not None and Order.objects.visible_to(user).filter(pk=order.pk).exists():
+        return reverse("payments:order", args=[order.number])
+    return reverse("area:box", args=[box.public_id])
+
+
+def require_offer(box: Mailbox) -> None:
+    """Rinnova is offered today, or the way out with its reason (R4)."""
+    order = open_order(box)
+    reason = rules.offer(flows.facts(box), clock.today())
+    if reason is not rules.Reason.RENEW:
+        sentence = words.not_offered(reason, box, order.number if order else "")
+        raise ElsewhereError(reverse("area:box", args=[box.public_id]), sentence)
+
+
+def usage_of(box: Mailbox) -> Usage:
+    return measured([box.address.name])[box.address.name]
+
+
+def require_choice(box: Mailbox, answers: Answers) -> flows.Choice:
+    """The first step as it was answered, still possible today; else back to it, where its problems show (R7)."""
+    back = ElsewhereError(reverse("renewals:plan", args=[box.public_id]))
+    chosen = Plan.objects.filter(code=answers.plan).first() if answers.plan else None
+    if chosen is None:
+        raise back
+    choice = flows.Choice(chosen, answers.mailbox_gb, answers.archive_gb, answers.archive_loss_accepted)
+    used = usage_of(box)
+    if flows.problems_of(box=box, choice=choice, mailbox_used=used.mailbox_bytes, archive_used=used.archive_bytes):
+        raise back
+    return choice
+
+
+def require_holder(box: Mailbox, answers: Answers) -> HolderForm:
+    """The second step as it was answered, still valid; else back to it, where what is wrong shows."""
+    form = HolderForm(answers.holder, box=box)
+    if not answers.holder or not form.is_valid():
+        raise ElsewhereError(reverse("renewals:holder", args=[box.public_id]))
+    return form
+
+
+# --- What every step shows --------------------------------------------------------------------------------------------
+
+
+def frame(box: Mailbox, *, current: int, choice: flows.Choice | None, quote: flows.Quote | None) -> dict[str, object]:
+    """Context of the steps at the top and of the summary that stays in view. Without a price the summary says so."""
+    steps = [
+        {"label": _("Tipologia e spazio"), "url": reverse("renewals:plan", args=[box.public_id])},
+        {"label": _("Dati intestatario"), "url": reverse("renewals:holder", args=[box.public_id])},
+        {"label": _("Pagamento e conferma"), "url": ""},
+    ]
+    return {
+        "box": box,
+        "steps": steps,
+        "current": current,
+        "step_name": steps[current - 1]["label"],
+        "choice": choice,
+        "quote": quote,
+        "space": words.space(choice.mailbox_gb, choice.archive_gb) if choice else "",
+        "vat_percent": f"{quote.totals.vat_rate * 100:f}".rstrip("0").rstrip(".") if quote else "",
+    }

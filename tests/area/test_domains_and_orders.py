@@ -1,0 +1,132 @@
+import re
+from datetime import timedelta
+
+import pytest
+
+from mailboxes import flows
+from mailboxes.models import Domain
+from renewals.models import Order
+from tests.helpers import place
+
+DOMAINS = "/area-clienti/domini/"
+ORDERS = "/area-clienti/ordini/"
+
+
+def domain_of(owner, name, today, days):
+    return flows.open_domain(name=name, mail_host=f"pec.{name}", owner=owner, expires_on=today + timedelta(days=days))
+
+
+@pytest.mark.parametrize(
+    ("days", "state", "sentence"),
+    [
+        (200, "Attivo", "Per rinnovarlo scrivi all'assistenza: le caselle si rinnovano con lui."),
+        (50, "Attivo, in scadenza", "Per rinnovarlo scrivi all'assistenza"),
+        (0, "Attivo, in scadenza", "Per rinnovarlo scrivi all'assistenza"),
+        (-1, "Scaduto", "le sue caselle si leggono ma non inviano né ricevono. Va rinnovato entro"),
+        (-90, "Scaduto", "Va rinnovato entro"),
+        (-91, "Scaduto, in attesa di cancellazione", "In attesa di cancellazione: si poteva rinnovare entro"),
+    ],
+)
+def test_a_domain_and_its_boxes(see, alice, make_box, today, days, state, sentence):
+    domain = domain_of(alice, "rossi.example", today, days)
+    make_box(alice, "info", plan="domain", domain=domain, host="pec.rossi.example")
+    text = see(alice, DOMAINS)
+    assert "si rinnovano insieme, in un solo ordine." in text
+    assert f"rossi.example 1 casella @pec.rossi.example {state} " in text
+    assert sentence in text
+    assert "info@pec.rossi.example" in text
+    assert "Rinnova " not in text
+
+
+def test_domains_are_mine_and_name_ten_boxes(see, signed_in, alice, carla, make_box, today):
+    domain_of(carla, "verdi.example", today, 50)
+    domain = domain_of(alice, "rossi.example", today, 50)
+    domain_of(alice, "prima.example", today, 5)
+    for n in range(12):
+        make_box(alice, f"ufficio{n:02}", plan="domain", domain=domain, host="pec.rossi.example")
+    text = see(alice, DOMAINS)
+    assert "verdi.example" not in text
+    assert text.index("prima.example") < text.index("rossi.example")
+    assert "12 caselle @pec.rossi.example" in text
+    assert "ufficio09@pec.rossi.example e altre 2" in text
+    assert "ufficio10" not in text
+    assert "0 caselle @pec.prima.example" in text
+
+
+def test_a_box_on_my_domain_that_is_not_mine_stays_hidden(see, alice, carla, make_box, today):
+    domain = domain_of(alice, "rossi.example", today, 50)
+    make_box(carla, "carla", plan="domain", domain=domain, host="pec.rossi.example")
+    text = see(alice, DOMAINS)
+    assert "carla" not in text
+    assert "0 caselle" in text
+
+
+def test_no_domains(see, alice):
+    assert "Nessun dominio" in see(alice, DOMAINS)
+
+
+def test_the_queries_of_the_domains_page_do_not_grow(signed_in, alice, make_box, today, count):
+    def fill(domains, boxes):
+        for d in range(domains):
+            name = f"d{Domain.objects.count()}.example"
+            domain = domain_of(alice, name, today, 50 + d)
+            for b in range(boxes):
+                make_box(alice, f"b{b}", plan="domain", domain=domain, host=f"pec.{name}")
+
+    client = signed_in(alice)
+    fill(1, 1)
+    one = count(client, DOMAINS)
+    fill(4, 3)
+    assert count(client, DOMAINS) == one == 5
+
+
+@pytest.fixture
+def orders(alice, make_box):
+    made = []
+    for n in range(3):
+        made.append(place(make_box(alice, f"casella{n}"), alice))
+    Order.objects.filter(pk=made[0].pk).update(status=Order.Status.FULFILLED)
+    return made
+
+
+def numbers(text):
+    return re.findall(r"R-[2-9A-Z]{6}(?= Rinnovo)", text)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_orders_of_the_account(see, alice, carla, make_box, orders):
+    foreign = place(make_box(carla, "carla"), carla)
+    done, first, second = (o.number for o in orders)
+    text = see(alice, ORDERS)
+    assert numbers(text) == [second, first, done]
+    assert "Tutti Da pagare 2" in text
+    assert numbers(see(alice, ORDERS + "?stato=da_pagare")) == [second, first]
+    assert numbers(see(alice, ORDERS + "?stato=boh")) == [second, first, done]
+    assert numbers(see(carla, ORDERS)) == [foreign.number]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_orders_come_in_pages_and_keep_their_filter(see, signed_in, alice, make_box):
+    model = place(make_box(alice, "casella"), alice)
+    fields = {f.name: getattr(model, f.name) for f in Order._meta.fields if f.name not in ("id", "number")}
+    copies = [Order(**fields, number=f"R-{n:06}") for n in range(30)]
+    Order.objects.bulk_create(copies)
+    page = signed_in(alice).get(ORDERS + "?stato=da_pagare").content.decode()
+    assert "1–25 di 31" in page
+    assert 'href="?stato=da_pagare&amp;page=2"' in page
+    assert "26–31 di 31" in signed_in(alice).get(ORDERS + "?stato=da_pagare&page=77").content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_queries_of_the_orders_page_do_not_grow(signed_in, alice, make_box, count):
+    client = signed_in(alice)
+    place(make_box(alice, "prima"), alice)
+    one = count(client, ORDERS)
+    for n in range(4):
+        place(make_box(alice, f"altra{n}"), alice)
+    assert count(client, ORDERS) == one == 6
+
+
+def test_no_orders(see, alice):
+    assert "Nessun ordine" in see(alice, ORDERS)
+    assert "Nessun ordine da pagare" in see(alice, ORDERS + "?stato=da_pagare")

@@ -1,0 +1,97 @@
+"""The queries of a page: the same with 1, 3 and 10,000 boxes, few, and reading the owner's boxes, not the table."""
+
+import re
+from datetime import date, timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from mailboxes.models import Address, Mailbox
+from renewals.models import Order, OrderLine
+from tests.area.conftest import page_of
+from tests.helpers import place
+
+LIST = "/area-clienti/pec/"
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def fill(model: Mailbox, order: Order, *, total: int, today: date) -> None:
+    """Boxes like `model` until its account has `total`, each with a closed order like `order`."""
+    have = Mailbox.objects.filter(owner=model.owner).count()
+    names = [f"riempi{model.owner_id}.{n}@pec.example" for n in range(have, total)]
+    addresses = Address.objects.bulk_create([Address(name=n, host="pec.example") for n in names])
+    made = []
+    for n, address in enumerate(addresses):
+        expires_on = today + timedelta(days=n % 700 - 80)
+        made.append(
+            Mailbox(
+                address=address, owner=model.owner, holder=model.holder, plan=model.plan, mailbox_gb=1, phase="live",
+                expires_on=expires_on, delete_from=expires_on + timedelta(days=91),
+                anchor_month=expires_on.month, anchor_day=expires_on.day, auto_renews=n % 5 == 0,
+            )
+        )  # fmt: skip
+    made = Mailbox.objects.bulk_create(made)
+    fields = {f.name: getattr(order, f.name) for f in Order._meta.fields if f.name not in ("id", "number", "status")}
+    orders = Order.objects.bulk_create(
+        [Order(**fields, number=f"{box.pk:08}"[-8:], status=Order.Status.CANCELLED) for box in made]
+    )
+    OrderLine.objects.bulk_create(
+        OrderLine(order=o, kind="renewal", mailbox=box, net=1, status=OrderLine.Status.CLOSED, is_open=False)
+        for o, box in zip(orders, made, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (LIST, 10),
+        (LIST + "?q=e&stato=attiva&ordine=ultima", 10),
+        ("/area-clienti/", 7),
+    ],
+)
+def test_one_three_and_ten_thousand_boxes(signed_in, alice, box, today, count, path, expected):
+    order = place(box, alice)
+    client = signed_in(alice)
+    found = []
+    for total in (1, 3, 10_000):
+        fill(box, order, total=total, today=today)
+        assert Mailbox.objects.filter(owner=alice).count() == total
+        found.append(count(client, path))
+    assert found == [expected] * 3
+
+
+def test_the_box_page(signed_in, alice, box, today, count):
+    order = place(box, alice)
+    found = [count(signed_in(alice), page_of(box)), count(signed_in(box.login), page_of(box))]
+    fill(box, order, total=1000, today=today)
+    found.append(count(signed_in(alice), page_of(box)))
+    assert found == [7, 7, 7]
+
+
+def scans(client, path) -> list[str]:
+    """The plans of a page's queries, where they read boxes."""
+    client.get(path)
+    with CaptureQueriesContext(connection) as captured:
+        client.get(path)
+    plans = []
+    for query in captured.captured_queries:
+        if query["sql"].startswith("SELECT") and '"mailboxes_mailbox"' in query["sql"]:
+            with connection.cursor() as cursor:
+                cursor.execute("EXPLAIN " + query["sql"])
+                plans.append("\n".join(row[0] for row in cursor.fetchall()))
+    return plans
+
+
+@pytest.mark.parametrize("path", [LIST, "/area-clienti/"])
+def test_a_small_account_among_many_boxes_reads_its_own(signed_in, alice, carla, box, make_box, today, path):
+    """Nine million boxes of others: the owner's index answers, nobody reads the table."""
+    hers = make_box(carla, "carla")
+    fill(hers, place(hers, carla), total=20_000, today=today)
+    place(box, alice)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    plans = scans(signed_in(alice), path)
+    assert len(plans) >= 2
+    for plan in plans:
+        assert not re.search(r"Seq Scan on (mailboxes_mailbox|mailboxes_address|renewals_order)\b", plan), plan

@@ -1,0 +1,141 @@
+"""The cast. Alice holds the account, Bruno is the holder of a box under it, Carla is a stranger; Dario is staff."""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from types import SimpleNamespace
+
+import pytest
+from django.conf import settings as django_settings
+from django.core.cache import cache
+
+from accounts.models import BillingProfile, User
+from mailboxes import catalogue, flows
+from mailboxes.models import Domain, Holder, Mailbox, Plan
+from mailboxes.platform.local import LocalPlatform
+from pecportal import clock
+
+PASSWORD = "Prova-pec-2026"
+CODES = {"alice": "RSSLCA80A41H501U", "bruno": "BNCBRN75H12F205E", "carla": "VRDCRL90M50L219I"}
+
+
+@pytest.fixture(autouse=True)
+def _isolated(settings, tmp_path):
+    """Each test has a folder of its own for what the local platform, the sandbox and the mail queue keep."""
+    settings.VAR_DIR = tmp_path
+    settings.EMAIL_FILE_PATH = str(tmp_path / "mail")
+    cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def _cheap_passwords(settings, request):
+    if request.node.get_closest_marker("real_hasher") is None:
+        settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def _nudges_stay_here(settings):
+    """Nudges go to a broker in memory: every task is repeated by beat, and tests call flows themselves."""
+    from pecportal.celery import app
+
+    app.conf.broker_url = "memory://"
+
+
+@pytest.fixture
+def today() -> date:
+    return clock.today()
+
+
+@pytest.fixture
+def plans(db) -> SimpleNamespace:
+    catalogue.install()
+    return SimpleNamespace(**{p.code: p for p in Plan.objects.all()})
+
+
+def _account(number: int, email: str) -> User:
+    from allauth.account.models import EmailAddress
+
+    user = User.objects.create_user(f"{number:07}@{django_settings.ACCOUNT_DOMAIN}", PASSWORD, email=email)
+    EmailAddress.objects.create(user=user, email=email, verified=True, primary=True)
+    return user
+
+
+ADDRESS = {"address": "via Roma 1", "postal_code": "00184", "city": "Roma", "province": "RM", "phone": "0612345678"}
+
+
+@pytest.fixture
+def alice(plans) -> User:
+    """An account, a consumer, Alice Rossi; holder of her own boxes."""
+    user = _account(2000001, "alice@posta.example")
+    BillingProfile.objects.create(
+        user=user, first_name="Alice", last_name="Rossi", codice_fiscale=CODES["alice"], is_consumer=True, **ADDRESS
+    )
+    return user
+
+
+@pytest.fixture
+def carla(plans) -> User:
+    """Another account: a stranger to everything of Alice's."""
+    user = _account(2000002, "carla@posta.example")
+    BillingProfile.objects.create(
+        user=user, first_name="Carla", last_name="Verdi", codice_fiscale=CODES["carla"], is_consumer=True, **ADDRESS
+    )
+    return user
+
+
+@pytest.fixture
+def dario(db) -> User:
+    """Staff."""
+    return User.objects.create_superuser("dario", PASSWORD, email="dario@provider.example")
+
+
+def holder_of(owner: User, who: str) -> Holder:
+    names = {"alice": ("Alice", "Rossi"), "bruno": ("Bruno", "Bianchi"), "carla": ("Carla", "Verdi")}
+    first, last = names[who]
+    holder, _ = Holder.objects.get_or_create(
+        owner=owner,
+        fiscal_key=CODES[who],
+        defaults={
+            "codice_fiscale": CODES[who], "first_name": first, "last_name": last,
+            "contact_email": f"{who}.contatto@posta.example", **ADDRESS,
+        },
+    )  # fmt: skip
+    return holder
+
+
+@pytest.fixture
+def make_box(plans, today) -> Callable[..., Mailbox]:
+    """make_box(owner, "name", plan="standard", expires_in=40, holder="alice", …) → an open box with a login."""
+
+    def make(
+        owner: User, name: str, *, plan: str = "standard", expires_in: int = 40, holder: str = "",
+        domain: Domain | None = None,
+        mailbox_gb: int | None = None, archive_gb: int | None = None, host: str = "pec.example",
+    ) -> Mailbox:  # fmt: skip
+        who = holder or ("carla" if owner.username.startswith("2000002") else "alice")
+        box = flows.open_box(
+            address=f"{name}@{host}",
+            owner=owner,
+            holder=holder_of(owner, who),
+            plan=getattr(plans, plan),
+            expires_on=None if domain else today + timedelta(days=expires_in),
+            domain=domain,
+            mailbox_gb=mailbox_gb,
+            archive_gb=archive_gb,
+        )
+        assert box.login is not None
+        box.login.set_password(PASSWORD)
+        box.login.save(update_fields=["password"])
+        return box
+
+    return make
+
+
+@pytest.fixture
+def box(make_box, alice) -> Mailbox:
+    """Alice's Standard box, Attiva, expiring in 40 days."""
+    return make_box(alice, "alice")
+
+
+@pytest.fixture
+def platform() -> LocalPlatform:
+    return LocalPlatform()

@@ -1,0 +1,110 @@
+"""Downgrades on their day (R7)."""
+
+from datetime import UTC, datetime, time, timedelta
+
+import pytest
+import time_machine
+from post_office.models import Email
+
+from lifecycle import flows, stages
+from lifecycle.models import LifecycleRun
+from mailboxes.models import BoxEvent, Mailbox
+from mailboxes.platform.local import LocalPlatform
+from mailboxes.rules import GB
+from payments import cases
+from payments.models import Case
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def smaller(make_box, alice, plans):
+    """smaller("name", in_days) → a Pro box that becomes Standard on that day."""
+
+    def make(name: str, in_days: int, today) -> Mailbox:
+        box = make_box(alice, name, plan="pro")
+        Mailbox.objects.filter(pk=box.pk).update(
+            next_plan=plans.standard, next_mailbox_gb=1, next_archive_gb=0, change_on=today + timedelta(days=in_days)
+        )
+        return box
+
+    return make
+
+
+def plan_of(box) -> tuple[str, int, int]:
+    box = Mailbox.objects.select_related("plan").get(pk=box.pk)
+    return box.plan.code, box.mailbox_gb, box.archive_gb
+
+
+def numbers() -> tuple[int, int, int, int]:
+    run = LifecycleRun.objects.get(stage="changes")
+    return run.expected, run.done, run.failed, run.left
+
+
+def noon(day) -> datetime:
+    return datetime.combine(day, time(12), UTC)
+
+
+def test_changes_start_on_their_day_and_not_before(smaller, today):
+    late, now, tomorrow = smaller("tardi", -3, today), smaller("oggi", 0, today), smaller("domani", 1, today)
+    flows.run_for(today)
+    assert [plan_of(b) for b in (late, now, tomorrow)] == [("standard", 1, 0), ("standard", 1, 0), ("pro", 2, 3)]
+    assert numbers() == (2, 2, 0, 0)
+    flows.run_for(today)
+    assert BoxEvent.objects.filter(kind="capacity").count() == 2
+    assert numbers() == (2, 2, 0, 0)
+
+
+def test_a_change_that_does_not_fit_is_told_once_and_is_a_case_after_30_days(smaller, today, dario, plans):
+    box, fits = smaller("piena", 0, today), smaller("vuota", 0, today)
+    LocalPlatform().set_usage("piena@pec.example", mailbox_bytes=int(1.5 * GB))
+
+    def mails() -> list[list[str]]:
+        return [m.to for m in Email.objects.filter(subject__contains="piena@pec.example")]
+
+    def run(days: int) -> None:
+        with time_machine.travel(noon(today + timedelta(days=days)), tick=False):
+            flows.run_for(today + timedelta(days=days))
+
+    run(0)
+    assert numbers() == (2, 1, 0, 1)
+    assert [plan_of(b) for b in (box, fits)] == [("pro", 2, 3), ("standard", 1, 0)]
+    both = [["alice.contatto@posta.example"], ["alice@posta.example"]]
+    assert sorted(mails()) == both
+    for days in (1, 29):
+        run(days)
+    assert sorted(mails()) == both and not Case.objects.exists()
+    run(30)
+    run(30)
+    case = Case.objects.get()
+    assert (case.kind, case.box_id, case.closed_at) == ("downgrade", box.pk, None)
+    cases.close_case(case_id=case.pk, actor=dario, resolution="parlato con il cliente")
+    run(31)
+    assert Case.objects.count() == 1, "closing the case does not bring it back"
+    assert sorted(mails()) == both
+    # Another refusal, later: the customer made another order in the meantime.
+    later = today + timedelta(days=100)
+    Mailbox.objects.filter(pk=box.pk).update(change_refused_on=None, change_on=later)
+    run(100)
+    assert len(mails()) == 4 and Case.objects.count() == 1
+    run(130)
+    assert Case.objects.count() == 2
+    LocalPlatform().set_usage("piena@pec.example", mailbox_bytes=0)
+    run(131)
+    assert plan_of(box) == ("standard", 1, 0)
+
+
+def test_a_mail_system_that_does_not_answer_for_one_box_stops_no_other(smaller, today, monkeypatch, caplog):
+    bad, good = smaller("muta", 0, today), smaller("viva", 0, today)
+    real = stages.start_change
+
+    def ask(*, box_id, today):
+        if box_id == bad.pk:
+            raise OSError("no answer for muta@pec.example")
+        return real(box_id=box_id, today=today)
+
+    monkeypatch.setattr(stages, "start_change", ask)
+    flows.run_for(today)
+    assert [plan_of(b) for b in (bad, good)] == [("pro", 2, 3), ("standard", 1, 0)]
+    assert numbers() == (2, 1, 1, 0)
+    assert f"box {bad.pk}: OSError" in caplog.text and "@" not in caplog.text

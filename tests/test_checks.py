@@ -1,0 +1,176 @@
+"""What production refuses: each wrong value gives its error once, and the same installation with it right gives none."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pecportal import checks
+
+SECRET, OTHER_SECRET = "a" * 60, "b" * 60
+POOLED = {"ENGINE": "django.db.backends.postgresql", "OPTIONS": {"pool": {"max_size": 9}}}
+RIGHT = {
+    "PRODUCTION": True,
+    "DEBUG": False,
+    "GRACE_DAYS": 90,
+    "PAYMENT_PROVIDERS": ["transfer"],
+    "SECRET_KEY": SECRET,
+    "TOMBSTONE_KEY": OTHER_SECRET,
+    "DATABASES": {"default": POOLED},
+    "CELERY_BROKER_URL": "redis://queue.provider.it:6379/1",
+    "REDIS_URL": "redis://queue.provider.it:6379/0",
+    "BANK_IBAN": "IT60X0542811101000000123456",
+    "POST_OFFICE": {"BACKENDS": {"default": "django.core.mail.backends.smtp.EmailBackend"}},
+    "OPS_EMAIL": "ops@provider.it",
+    "SITE_URL": "https://area.provider.it",
+    "PEC_DOMAINS": ["pec.provider.it"],
+    "ACCOUNT_DOMAIN": "provider.it",
+    "METRICS_TOKEN": "token",
+    "PROVIDER_PRIVACY_URL": "https://provider.it/privacy",
+    "DEFAULT_FROM_EMAIL": "Provider <noreply@provider.it>",
+    "PROVIDER_SUPPORT_EMAIL": "assistenza@provider.it",
+}
+WRONG = [
+    ("E001", {"GRACE_DAYS": 0}),
+    ("E002", {"PAYMENT_PROVIDERS": ["transfer", "sandbox"]}),
+    ("E003", {"DEBUG": True}),
+    ("E004", {"SECRET_KEY": "development-only-secret_key-not-a-secret-0123456789abcdef"}),
+    ("E004", {"SECRET_KEY": "django-insecure-" + "a" * 50}),
+    ("E004", {"TOMBSTONE_KEY": "short"}),
+    ("E005", {"TOMBSTONE_KEY": SECRET}),
+    ("E006", {"DATABASES": {"default": {**POOLED, "ENGINE": "django.db.backends.sqlite3"}}}),
+    ("E007", {"CELERY_BROKER_URL": "filesystem://"}),
+    ("E008", {"REDIS_URL": ""}),
+    ("E009", {"BANK_IBAN": ""}),
+    ("E009", {"BANK_IBAN": "IT61X0542811101000000123456"}),
+    ("E009", {"BANK_IBAN": "IT"}),
+    ("E010", {"POST_OFFICE": {"BACKENDS": {"default": "django.core.mail.backends.filebased.EmailBackend"}}}),
+    ("E010", {"POST_OFFICE": {"BACKENDS": {"default": "django.core.mail.backends.console.EmailBackend"}}}),
+    ("E011", {"OPS_EMAIL": ""}),
+    ("E011", {"OPS_EMAIL": "root"}),
+    ("E012", {"SITE_URL": "http://area.provider.it"}),
+    ("E012", {"SITE_URL": "https://"}),
+    ("E013", {"PEC_DOMAINS": []}),
+    ("E013", {"PEC_DOMAINS": [""]}),
+    ("E014", {"ACCOUNT_DOMAIN": "pecportal.example"}),
+    ("E014", {"PEC_DOMAINS": ["pec.provider.it", "pec.example"]}),
+    ("W001", {"METRICS_TOKEN": ""}),
+    ("W002", {"PROVIDER_PRIVACY_URL": ""}),
+    ("W003", {"DEFAULT_FROM_EMAIL": "Posta Esempio <noreply@posta.example>"}),
+    ("W003", {"PROVIDER_SUPPORT_EMAIL": "assistenza@posta.example"}),
+    ("W004", {"DATABASES": {"default": {"ENGINE": "django.db.backends.postgresql"}}}),
+]
+CHECKS = [checks.rules_make_sense, checks.production_is_production, checks.production_is_complete]
+
+
+@pytest.fixture
+def configure(monkeypatch):
+    """The checks read what they are given here; Django itself keeps its settings (a database cannot be swapped)."""
+
+    def configure(**values):
+        stand_in = type("Settings", (), {**RIGHT, **values})
+        monkeypatch.setattr(checks, "settings", stand_in)
+
+    return configure
+
+
+def found():
+    return [message for check in CHECKS for message in check(None)]
+
+
+def test_a_right_production_passes(configure):
+    configure()
+    assert found() == []
+
+
+@pytest.mark.parametrize(("number", "wrong"), WRONG)
+def test_each_wrong_value_is_found_once(configure, number, wrong):
+    configure(**wrong)
+    assert [message.id for message in found()] == [f"pecportal.{number}"]
+    assert all(message.msg.endswith(".") and message.hint for message in found())
+
+
+def test_every_check_of_the_module_is_tried_here():
+    source = open(checks.__file__, encoding="utf-8").read()
+    written = {f"E{n:03}" for n in range(1, 100) if f"pecportal.E{n:03}" in source}
+    written |= {f"W{n:03}" for n in range(1, 100) if f'"W{n:03}"' in source}
+    assert written == {number for number, _ in WRONG}
+
+
+def test_an_empty_iban_is_no_error_without_transfers(configure):
+    configure(PAYMENT_PROVIDERS=["stripe"], BANK_IBAN="")
+    assert found() == []
+
+
+@pytest.mark.parametrize(("number", "wrong"), [case for case in WRONG if case[0] not in ("E001", "W001")])
+def test_development_may_have_what_production_may_not(configure, number, wrong):
+    configure(**{**wrong, "PRODUCTION": False})
+    assert [message.id for message in found() if message.id.startswith("pecportal.E")] == []
+
+
+def production(**changes):
+    """The environment of an installation that is right, with `changes`."""
+    return {
+        "PATH": os.environ["PATH"],
+        "VAR_DIR": os.environ["VAR_DIR"],
+        "ENVIRONMENT": "production",
+        "SECRET_KEY": SECRET,
+        "TOMBSTONE_KEY": OTHER_SECRET,
+        "ALLOWED_HOSTS": "area.provider.it",
+        "SITE_URL": "https://area.provider.it",
+        "DATABASE_URL": "postgres://nobody@127.0.0.1:9/none",
+        "REDIS_URL": "redis://127.0.0.1:9/0",
+        "EMAIL_URL": "smtp+tls://user:password@mail.provider.it:587",
+        "OPS_EMAIL": "ops@provider.it",
+        "BANK_IBAN": "IT60X0542811101000000123456",
+        "ACCOUNT_DOMAIN": "provider.it",
+        "PEC_DOMAINS": "pec.provider.it",
+        "DEBUG": "false",
+        "PAYMENT_PROVIDERS": "transfer",
+        **changes,
+    }
+
+
+def start(*arguments, **changes):
+    return subprocess.run(
+        [sys.executable, *arguments], env=production(**changes), capture_output=True, text=True, check=False
+    )
+
+
+def test_the_web_server_starts_when_all_is_right():
+    started = start("-c", "import pecportal.wsgi")
+    assert (started.returncode, "does not start" in started.stderr) == (0, False), started.stderr
+
+
+def test_the_web_server_refuses_to_start_with_the_sentences():
+    ended = start("-c", "import pecportal.wsgi", PAYMENT_PROVIDERS="sandbox", OPS_EMAIL="root")
+    assert ended.returncode == checks.BOOT_ERROR
+    assert "pecportal does not start" in ended.stderr
+    assert "anybody could renew without paying" in ended.stderr
+    assert "a stopped run would alarm nobody" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_gunicorn_ends_instead_of_trying_for_ever():
+    gunicorn = ("-m", "gunicorn", "pecportal.wsgi", "--bind", "127.0.0.1:0")
+    ended = subprocess.run(
+        [sys.executable, *gunicorn],
+        env=production(SITE_URL="http://area.provider.it"),
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert ended.returncode == checks.BOOT_ERROR
+    assert "links in mails would not lead to a protected page" in ended.stderr
+
+
+def test_commands_refuse_to_run():
+    ended = start("manage.py", "migrate", PAYMENT_PROVIDERS="sandbox")
+    assert ended.returncode == 1
+    assert "anybody could renew without paying" in ended.stderr
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "TOMBSTONE_KEY"])
+def test_a_missing_secret_stops_the_start_and_is_named(name):
+    ended = start("-c", "import pecportal.wsgi", **{name: ""})
+    assert ended.returncode == 1
+    assert f"{name} is not set" in ended.stderr.splitlines()[-1]
