@@ -76,7 +76,7 @@ run: setup
 system:
 	$(INSTALL)
 	missing=""
-	library() { { ldconfig -p 2>/dev/null || /sbin/ldconfig -p; } | grep -q "$$1"; }
+	library() { { ldconfig -p 2>/dev/null || /sbin/ldconfig -p; } | grep -F "$$1" >/dev/null; }  # not -q: it ends early, and pipefail sees that
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing+=" postgresql"
 	command -v redis-server >/dev/null || missing+=" redis-server"
 	[ -x /usr/bin/chromium ] || missing+=" chromium"

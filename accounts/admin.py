@@ -16,7 +16,8 @@ from unfold.decorators import action
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from accounts import emails, flows
-from accounts.fiscal_forms import COUNTRIES, PROVINCES, BillingForm
+from accounts.billing_forms import BillingForm
+from accounts.fiscal_forms import COUNTRIES, PROVINCES
 from accounts.models import BillingProfile, User
 from pecportal.errors import RefusedError
 

@@ -8,7 +8,12 @@ from accounts.views import access, profile
 urlpatterns = [
     path("accesso/", access.LoginView.as_view(), name="account_login"),
     path("accesso/esci/", access.LogoutView.as_view(), name="account_logout"),
-    path("accesso/password/", profile.PasswordChangeView.as_view(), name="account_change_password"),
+    path(
+        "accesso/password/",
+        profile.PasswordChangeView.as_view(),
+        {"section": "dati"},
+        name="account_change_password",
+    ),
     path("accesso/password/dimenticata/", access.PasswordResetView.as_view(), name="account_reset_password"),
     path(
         "accesso/password/dimenticata/inviato/",

@@ -8,13 +8,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts import fiscal, places
-from accounts.models import BillingProfile, FiscalIdentity
+from accounts.models import FiscalIdentity
 from pecportal import clock
 
 Subject = FiscalIdentity.Subject
 INDIVIDUALS = frozenset({Subject.PERSON, Subject.SOLE_TRADER, Subject.PROFESSIONAL})
 ADDRESS = ("address", "postal_code", "city", "province", "country", "phone")
-INVOICE = ("sdi_code", "sdi_pec", "is_consumer")
 REQUIRED: dict[str, tuple[str, ...]] = {
     Subject.PERSON: ("first_name", "last_name", "codice_fiscale", *ADDRESS),
     Subject.SOLE_TRADER: ("company_name", "first_name", "last_name", "codice_fiscale", "partita_iva", *ADDRESS),
@@ -30,7 +29,6 @@ NOT_ASKED: dict[str, tuple[str, ...]] = {
     Subject.COMPANY: ("birth_date", "is_consumer"),
     Subject.PUBLIC_BODY: ("birth_date", "is_consumer", "sdi_pec"),
 }
-EMPTY: dict[str, Any] = {"birth_date": None, "is_consumer": False}  # of the others, ""
 MISSING: dict[str, Any] = {
     "company_name": gettext_lazy("Scrivi la ragione sociale o la denominazione."),
     "first_name": gettext_lazy("Scrivi il nome."),
@@ -94,9 +92,7 @@ class FiscalIdentityForm(forms.ModelForm):
         fields: tuple[str, ...] = FiscalIdentity.COPIED
         field_classes = {
             **dict.fromkeys(("first_name", "last_name", "company_name", "address", "city"), WordsField),
-            **dict.fromkeys(
-                ("codice_fiscale", "representative_codice_fiscale", "postal_code", "sdi_code"), CodeField
-            ),
+            **dict.fromkeys(("codice_fiscale", "representative_codice_fiscale", "postal_code", "sdi_code"), CodeField),
             "partita_iva": PartitaIvaField,
         }
         widgets = {
@@ -236,89 +232,3 @@ class FiscalIdentityForm(forms.ModelForm):
     def _refuse(self, name: str, error: str | ValidationError) -> None:
         if name not in self.read_only:
             self.add_error(name if name in self.fields else None, error)
-
-
-class BillingForm(FiscalIdentityForm):
-    """Dati di fatturazione with everything an invoice needs; one account per fiscal key (R2)."""
-
-    TAKEN = gettext_lazy(
-        "Con questo codice c'è già un account: se è il tuo, esci e recupera l'accesso con «Non ricordo lo username», "
-        "altrimenti scrivi all'assistenza."
-    )
-
-    class Meta(FiscalIdentityForm.Meta):
-        model = BillingProfile
-        fields = BillingProfile.COPIED
-
-    def clean(self) -> dict[str, Any]:
-        super().clean()
-        for name in ("first_name", "last_name", "company_name", "address", "city"):
-            try:
-                fiscal.check_invoice_words(self.cleaned_data.get(name) or "")
-            except ValidationError as error:
-                self._refuse(name, error)
-        key = self.cleaned_data.get("codice_fiscale") or self.cleaned_data.get("partita_iva")
-        if key and "codice_fiscale" not in self.errors:
-            self.check_key(key)
-        return self.cleaned_data
-
-    def check_key(self, key: str) -> None:
-        """Refuse a fiscal key that another account has, without a word about whose it is."""
-        if BillingProfile.objects.filter(fiscal_key=key).exclude(pk=self.instance.pk).exists():
-            self.refuse_key()
-
-    def refuse_key(self) -> None:
-        """Also for the view, when the database says that two asked for one key at once."""
-        self._refuse("codice_fiscale", str(self.TAKEN))
-
-
-class OwnBillingForm(BillingForm):
-    """The billing form as the account itself fills it: only the fields of its kind; its fiscal key stays what it is.
-
-    A customer cannot change the fiscal key: it says which boxes are its own (R2), and being a box's holder opens the
-    way to that box's contact e-mail and password (R3, R12). Support changes it, after looking at papers.
-    """
-
-    LOCKED = gettext_lazy(
-        "Il codice con cui sei registrato non si cambia da qui, perché dice quali caselle sono tue: "
-        "scrivi all'assistenza."
-    )
-    is_consumer = forms.TypedChoiceField(
-        label=gettext_lazy("Come usi il servizio"),
-        choices=[
-            ("True", gettext_lazy("Per uso personale: sono un consumatore")),
-            ("False", gettext_lazy("Per la mia attività o professione")),
-        ],
-        coerce=lambda answer: answer == "True",
-        widget=forms.RadioSelect,
-        error_messages={"required": gettext_lazy("Di' se usi il servizio per te o per la tua attività.")},
-        help_text=gettext_lazy("I consumatori hanno in più il diritto di recesso e gli avvisi sul rinnovo automatico."),
-    )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for name in NOT_ASKED[self.kind]:
-            del self.fields[name]
-        if self.kind not in INDIVIDUALS:
-            self.fields["first_name"].label = _("Nome del legale rappresentante")
-            self.fields["last_name"].label = _("Cognome del legale rappresentante")
-        if self.kind == Subject.COMPANY:
-            self.fields["partita_iva"].help_text = _("Le associazioni senza partita IVA la lasciano vuota.")
-        if self.kind == Subject.PUBLIC_BODY:
-            self.fields["sdi_code"].label = _("Codice univoco ufficio")
-            self.fields["sdi_code"].help_text = _("Sei caratteri: lo trovi su indicepa.gov.it.")
-        elif "sdi_code" in self.fields:
-            self.fields["sdi_code"].help_text = _("Sette caratteri. Se non l'hai, indica la PEC o lascia vuoto.")
-        if self.instance.pk is None and self.initial.get("is_consumer") is False:
-            self.initial.pop("is_consumer")  # nothing was answered yet: no answer is given for them
-
-    def clean(self) -> dict[str, Any]:
-        for name in NOT_ASKED[self.kind]:
-            setattr(self.instance, name, EMPTY.get(name, ""))
-        return super().clean()
-
-    def check_key(self, key: str) -> None:
-        if self.instance.pk and key != self.instance.fiscal_key:
-            self._refuse("codice_fiscale", str(self.LOCKED))
-        else:
-            super().check_key(key)

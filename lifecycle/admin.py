@@ -1,6 +1,7 @@
 """What time did, day by day: the first page to open in the morning."""
 
 from django.contrib import admin
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
@@ -8,30 +9,28 @@ from unfold.decorators import display
 from lifecycle import rules
 from lifecycle.models import LifecycleRun
 from mailboxes.admin.base import ReadOnlyAdmin
+from mailboxes.admin.shown import badge, shown
 from pecportal import clock
 
 
 @admin.register(LifecycleRun)
 class LifecycleRunAdmin(ReadOnlyAdmin):
-    list_display = ("day", "stage", "state", "expected", "done", "failed", "still", "took", "finished_at")
+    list_display = ("on", "stage", "state", "expected", "done", "failed", "still", "took", "finished")
     list_filter = ("stage",)
     ordering = ("-day", "stage")
-    fields = (("stage", "day", "state"), ("expected", "done", "failed", "still"), ("claimed_at", "finished_at", "took"))
+    fields = (("stage", "on"), ("state", "took"), ("expected", "done"), ("failed", "still"), ("claimed", "finished"))
+    on = shown("day", gettext_lazy("Giorno"))
+    claimed = shown("claimed_at", gettext_lazy("Presa in carico"))
+    finished = shown("finished_at", gettext_lazy("Finita"))
+    still = shown("left", gettext_lazy("Rimasti"))
 
-    @display(
-        description=gettext_lazy("Stato"),
-        label={"done": "success", "failed": "danger", "at_work": "info", "stopped": "warning"},
-    )
-    def state(self, run: LifecycleRun) -> tuple[str, str]:
+    @display(description=gettext_lazy("Stato"))
+    def state(self, run: LifecycleRun) -> SafeString:
         if run.finished_at is not None:
-            return ("failed", _("Con errori")) if run.failed else ("done", _("Finito"))
+            return badge("danger", _("Con errori")) if run.failed else badge("success", _("Finito"))
         if run.claimed_at is not None and clock.now() - run.claimed_at < rules.STALE_AFTER:
-            return "at_work", _("In corso")
-        return "stopped", _("Interrotto")
-
-    @display(description=gettext_lazy("Rimasti"))
-    def still(self, run: LifecycleRun) -> int:
-        return run.left
+            return badge("info", _("In corso"))
+        return badge("warning", _("Interrotto"))
 
     @display(description=gettext_lazy("Secondi"))
     def took(self, run: LifecycleRun) -> str:

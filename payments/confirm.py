@@ -1,4 +1,4 @@
-"""Step 3 of the wizard: method, years, the whole summary, terms, and the button that carries the duty to pay (R5, R11)."""
+"""Step 3 of the wizard: method, years, the whole summary, terms, and the button with the duty to pay (R5, R11)."""
 
 import logging
 from typing import Any
@@ -119,16 +119,17 @@ class ConfirmForm(forms.Form):
 @require_http_methods(["GET", "HEAD", "POST"])
 @wizard.step
 def confirm(request: HttpRequest, box: Mailbox) -> HttpResponse:
-    """The last page before an order, and the confirmation. "Aggiorna il riepilogo" is for browsers without JavaScript."""
+    """The last page before an order, and the confirmation. "Aggiorna il riepilogo" is for who has no JavaScript."""
     step = _Step(request, box)
     if request.method == "POST" and "aggiorna" not in request.POST:
         form = step.form(request.POST)
         if form.is_valid() and (done := step.place(form)):
             return done
         return render(request, "payments/confirm.html", step.context(form))
-    initial = request.POST or {"years": step.answers.years, "method": step.answers.method}
-    typed = drafts.take(request)
-    return render(request, "payments/confirm.html", step.context(step.form(typed, initial=initial)))
+    if request.method == "POST":
+        return render(request, "payments/confirm.html", step.context(step.updated()))
+    initial = {"years": step.answers.years, "method": step.answers.method}
+    return render(request, "payments/confirm.html", step.context(step.form(drafts.take(request), initial=initial)))
 
 
 @login_not_required  # see renewals.views.summary
@@ -143,7 +144,7 @@ def confirm_summary(request: HttpRequest, box_id: UUID, section: str = "") -> Ht
 @wizard.step
 def _live(request: HttpRequest, box: Mailbox) -> HttpResponse:
     step = _Step(request, box)
-    return render(request, "payments/confirm_live.html", step.context(step.form(initial=request.POST.dict())))
+    return render(request, "payments/confirm_live.html", step.context(step.updated()))
 
 
 class _Step:
@@ -161,6 +162,13 @@ class _Step:
     def form(self, typed: Any = None, initial: Any = None) -> ConfirmForm:
         offered = methods.methods(delete_from=self.box.delete_from, today=self.today)
         return ConfirmForm(typed, initial=initial, choices=offered)
+
+    def updated(self) -> ConfirmForm:
+        """The page for other years or another method, which going back to an earlier step does not lose."""
+        form = self.form(initial=self.request.POST.dict())
+        self.answers.years, self.answers.method = form.years_shown(1), str(form["method"].value() or "")
+        wizard.save(self.request, self.box, self.answers)
+        return form
 
     def context(self, form: ConfirmForm) -> dict[str, object]:
         prices, years = prices_on(self.today), form.years_shown(self.answers.years)

@@ -273,8 +273,8 @@ def work_off_event(event_id: int) -> None:
 def cancel_order(*, order_id: int, actor: User, despite_transfer: bool = False, why: str = "") -> None:
     """Annulla (R12b): close a live attempt at the provider first; money that was captured makes the order paid instead.
 
-    `why` is what staff decided; empty when the customer does it. Raises UnknownPaymentError, NotPayableError (paid meanwhile, or closed already), RefusedError when a transfer was
-    declared and the customer has not confirmed once more.
+    `why` is what staff decided; empty when the customer does it. Raises UnknownPaymentError, NotPayableError (paid
+    meanwhile, or closed already), RefusedError when a transfer was declared and it was not confirmed once more.
     """
     close_live_attempt(order_id)
     with transaction.atomic(durable=True):

@@ -18,8 +18,8 @@ class PayForm(forms.Form):
 
     method = forms.ChoiceField(
         label=_("Come vuoi pagare"),
-        error_messages={"required": _("Scegli come vuoi pagare.")},
         widget=forms.RadioSelect,
+        error_messages=dict.fromkeys(("required", "invalid_choice"), _("Scegli uno dei modi di pagare elencati.")),
     )
     # One tick under each method that saves itself; only the chosen method's counts.
     no_auto_renewal = forms.MultipleChoiceField(label=NO_AUTO_RENEWAL, required=False)
@@ -56,25 +56,26 @@ class CancelForm(forms.Form):
 class AutoRenewalForm(forms.Form):
     """Rinnovo automatico by hand: a saved method of the same login and 1 to 5 years (R24, R24b)."""
 
-    method = forms.ModelChoiceField(
-        label=_("Con quale metodo"), queryset=StoredMethod.objects.none(), to_field_name="public_id",
-        empty_label=None, widget=forms.RadioSelect,
-        error_messages={
-            "required": _("Scegli uno dei tuoi metodi di pagamento."),
-            "invalid_choice": _("Scegli uno dei tuoi metodi di pagamento."),
-        },
-    )  # fmt: skip
+    method = forms.ChoiceField(
+        label=_("Con quale metodo"),
+        widget=forms.RadioSelect,
+        error_messages=dict.fromkeys(("required", "invalid_choice"), _("Scegli uno dei tuoi metodi di pagamento.")),
+    )
     years = forms.TypedChoiceField(
         label=_("Frequenza di rinnovo"), coerce=int, choices=[(n, str(n)) for n in range(1, MAX_YEARS + 1)],
         widget=forms.RadioSelect,
-        error_messages={"required": _("Scegli da 1 a 5 anni."), "invalid_choice": _("Scegli da 1 a 5 anni.")},
+        error_messages=dict.fromkeys(("required", "invalid_choice"), _("Scegli da 1 a 5 anni.")),
     )  # fmt: skip
 
     def __init__(self, *args: object, methods: Sequence[StoredMethod], **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self.methods = {str(method.public_id): method for method in methods}
         field = self.fields["method"]
-        assert isinstance(field, forms.ModelChoiceField)
-        field.queryset = StoredMethod.objects.filter(pk__in=[method.pk for method in methods])
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [(public_id, method.label) for public_id, method in self.methods.items()]
+
+    def clean_method(self) -> StoredMethod:
+        return self.methods[str(self.cleaned_data["method"])]
 
 
 class CodeForm(forms.Form):

@@ -11,6 +11,7 @@ from payments.models import AutoRenewal
 from pecportal import clock
 from pecportal.formats import day, distance, euro, years
 from renewals.models import Order
+from renewals.references import creditor_reference
 
 MOST = 3
 
@@ -21,6 +22,7 @@ class Next:
 
     when: str
     what: str
+    done: bool = False  # it has happened: said once on the outcome page, not for years on the order's
 
 
 def after(
@@ -44,7 +46,7 @@ def _transfer(order: Order, expiry: date | None, today: date) -> list[Next]:
         lines.append(
             Next(
                 _("Entro il %(day)s") % {"day": day(order.payable_until)},
-                _("Fai il bonifico con la causale indicata qui sotto."),
+                _("Fai il bonifico con la causale %(reference)s.") % {"reference": creditor_reference(order)},
             )
         )
     lines.append(Next(_("1–5 giorni lavorativi dopo"), _("Il bonifico arriva e lo registriamo.")))
@@ -64,7 +66,7 @@ def _to_pay(order: Order, expiry: date | None, today: date) -> list[Next]:
 
 def _verifying(order: Order, expiry: date | None, today: date) -> list[Next]:
     return [
-        Next(_("Entro pochi minuti"), _("Di solito la banca risponde. Questa pagina si aggiorna da sola.")),
+        Next(_("Entro pochi minuti"), _("Di solito la banca risponde.")),
         _renewed(expiry),
         Next(_("Entro 4 giorni"), _("Se la banca non ha ancora risposto, se ne occupa una persona.")),
     ]
@@ -125,16 +127,18 @@ def _fulfilled(order: Order, *, expiry: date | None, auto: AutoRenewal | None, t
         if email
         else _("Abbiamo inviato la conferma per e-mail.")
     )
-    lines = [Next(day(done), told)]
+    lines = [Next(day(done), told, done=True)]
     box = next((line.mailbox for line in order.lines.all() if line.mailbox), None)
     if box is not None and box.change_on is not None and box.next_plan is not None:
         lines.append(Next(day(box.change_on), _("La casella passa a %(plan)s.") % {"plan": box.next_plan}))
     if expiry is None:
         return lines
     if auto is not None:
+        on = charge_day(expiry)
         what = _("Rinnovo automatico: addebitiamo %(amount)s e rinnoviamo per %(years)s.") % {
             "amount": euro(auto.amount),
             "years": years(auto.years),
         }
-        return [*lines, Next(day(charge_day(expiry)), what)]
-    return [*lines, Next(day(expiry - timedelta(days=SOON_DAYS)), _("Ti scriviamo che la scadenza si avvicina."))]
+    else:
+        on, what = expiry - timedelta(days=SOON_DAYS), _("Ti scriviamo che la scadenza si avvicina.")
+    return [*lines, Next(day(on), what)] if on >= today else lines

@@ -211,7 +211,12 @@ def _plain_texts() -> dict[Situation, tuple[str, str]]:
 
 def _facts(order: Order, where: Situation, *, expiry: date | None, due: Decimal) -> list[Row]:
     facts = [Row(_("Numero d'ordine"), order.number)]
-    if order.is_awaiting_payment:
+    lines = list(order.lines.all())
+    if len(lines) == 1:
+        facts.append(Row(_("Casella"), str(lines[0].target)))
+    if where in (Situation.VERIFYING, Situation.MATCHING):
+        facts.append(Row(_("Importo"), euro(due)))  # not «da pagare»: they are asked not to
+    elif order.is_awaiting_payment and where is not Situation.TOO_LATE:
         facts.append(Row(_("Da pagare"), euro(due)))
     if order.is_awaiting_payment and where not in (Situation.TOO_LATE, Situation.VERIFYING, Situation.MATCHING):
         facts.append(Row(_("Pagabile fino al"), day(order.payable_until)))

@@ -1,4 +1,4 @@
-"""All settings, in sections. What differs between installations is read from the environment; README.md has the table."""
+"""All settings, in sections. What differs between installations comes from the environment; README.md has the table."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -60,7 +60,7 @@ BANK_IBAN = env.str("BANK_IBAN", default="" if PRODUCTION else "IT60X05428111010
 BANK_NAME = env.str("BANK_NAME", default="Banca di esempio")
 OPS_EMAIL = env.str("OPS_EMAIL", default="ops@posta.example" if not PRODUCTION else "")
 
-# --- Rules that an installation may tune (the numbers of DESIGN §5) -----------------------------------------------------
+# --- Rules that an installation may tune ------------------------------------------------------------------------------
 GRACE_DAYS = env.int("GRACE_DAYS", default=90)  # R13
 ORDER_LAPSE_DAYS = env.int("ORDER_LAPSE_DAYS", default=90)  # R12b
 CHARGE_DAYS_BEFORE = env.int("CHARGE_DAYS_BEFORE", default=7)  # R24
@@ -308,7 +308,16 @@ ADMIN_CONTENT_SECURITY_POLICY = {  # /admin/ alone: what unfold needs (pecportal
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 
 # --- Admin ------------------------------------------------------------------------------------------------------------
-UNFOLD = {"SITE_TITLE": PROVIDER_NAME, "SITE_HEADER": PROVIDER_NAME, "SHOW_HISTORY": True}
+_blues = {  # the brand colour of static/css/tokens.css at 600, as the scale that unfold wants
+    "50": ".97 .014", "100": ".935 .03", "200": ".88 .06", "300": ".80 .1", "400": ".71 .13", "500": ".60 .15",
+    "600": ".48 .14", "700": ".43 .13", "800": ".37 .11", "900": ".31 .09", "950": ".24 .07",
+}  # fmt: skip
+UNFOLD = {
+    "SITE_TITLE": PROVIDER_NAME,
+    "SITE_HEADER": PROVIDER_NAME,
+    "SHOW_HISTORY": True,
+    "COLORS": {"primary": {step: f"oklch({light} 252)" for step, light in _blues.items()}},
+}
 
 # --- Logs -------------------------------------------------------------------------------------------------------------
 # structlog's own tracebacks print every local variable: people's data, and minutes of work. Python's print none.
@@ -331,5 +340,9 @@ LOGGING = {
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
-    "loggers": {"django.server": {"handlers": ["console"], "propagate": False}},
+    "loggers": {
+        "django.server": {"handlers": ["console"], "propagate": False},
+        # named here, or post_office would add a handler of its own and every line would come twice
+        "post_office": {"handlers": ["console"], "level": "WARNING", "propagate": False},
+    },
 }

@@ -3,7 +3,6 @@
 import copy
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cached_property
 from typing import Any
 
 from django import forms
@@ -20,9 +19,8 @@ from mailboxes.hosting import is_hosted
 from mailboxes.models import Holder, Mailbox, Plan, Price
 from mailboxes.platform.base import Usage
 from pecportal.formats import euro
-from renewals import flows, words
+from renewals import flows, standing, words
 from renewals.answers import Answers
-from renewals.models import Kind, OrderLine
 from renewals.rules import Code, Problem
 
 
@@ -44,7 +42,7 @@ class PlanForm(forms.Form):
     """Plan, GB beyond the plan's own, and the tick that the archive may go. Every plan has GB fields of its own, shown
     under its card while it is the chosen one: only those of the chosen plan count.
 
-    After cleaning, `choice` is what was asked, also when `problems` stand against it; None when it is not even a choice.
+    After cleaning, `choice` is what was asked, also when `problems` stand against it; None when it is no choice.
     """
 
     plan = forms.ChoiceField(
@@ -59,7 +57,9 @@ class PlanForm(forms.Form):
         label=gettext_lazy("Ho capito: i messaggi dell'archivio saranno cancellati per sempre"), required=False
     )
 
-    def __init__(self, *args: Any, box: Mailbox, plans: list[Plan], prices: PriceList, used: Usage, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, box: Mailbox, plans: list[Plan], prices: PriceList, used: Usage, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.box, self.prices, self.used = box, prices, used
         self.plans = {plan.code: plan for plan in plans}
@@ -70,20 +70,16 @@ class PlanForm(forms.Form):
             self._add_gb(plan)
 
     def _add_gb(self, plan: Plan) -> None:
-        price = self.prices.items.get
-        spaces = (
-            ("mailbox", _("GB in più per la casella"), plan.base_mailbox_gb, plan.max_mailbox_gb, price(Price.Item.MAILBOX_GB)),
-            ("archive", _("GB in più per l'archivio"), plan.base_archive_gb, plan.max_archive_gb, price(Price.Item.ARCHIVE_GB)),
-        )
-        for name, label, base, most, a_gb in spaces:
-            hint = _("Già compresi: %(base)s GB. Al massimo %(most)s GB in tutto. Ogni GB in più: %(price)s + IVA all'anno.")
+        for name, label, most in (
+            ("mailbox", _("GB in più per la casella"), plan.max_mailbox_gb - plan.base_mailbox_gb),
+            ("archive", _("GB in più per l'archivio"), plan.max_archive_gb - plan.base_archive_gb),
+        ):
             field = forms.IntegerField(
                 label=label,
                 required=False,
                 min_value=0,
-                max_value=most - base,
-                help_text=hint % {"base": base, "most": most, "price": euro(a_gb)},
-                error_messages=dict.fromkeys(("invalid", "min_value", "max_value"), words.extra_gb(most - base)),
+                max_value=most,
+                error_messages=dict.fromkeys(("invalid", "min_value", "max_value"), words.extra_gb(most)),
                 widget=forms.NumberInput(attrs={"inputmode": "numeric", "step": "1"}),
             )
             field.conditional = True  # type: ignore[attr-defined]  # nothing typed is 0: no "(facoltativo)" beside it
@@ -93,10 +89,6 @@ class PlanForm(forms.Form):
 
     def cards(self) -> list[PlanCard]:
         return [self._card(plan, chosen=str(self["plan"].value() or "")) for plan in self.plans.values()]
-
-    @cached_property
-    def space_order_open(self) -> bool:
-        return OrderLine.objects.filter(mailbox=self.box, kind=Kind.SPACE, is_open=True).exists()
 
     def _card(self, plan: Plan, *, chosen: str) -> PlanCard:
         defaults = default_extras(self.box, plan)
@@ -109,9 +101,20 @@ class PlanForm(forms.Form):
             difference=words.difference(self.box, plan, mailbox_gb, archive_gb),
             reason=reason,
             checked=plan.code == chosen and not reason,
-            extra_mailbox=self[f"extra_mailbox_{plan.code}"] if plan.max_mailbox_gb > plan.base_mailbox_gb else None,
-            extra_archive=self[f"extra_archive_{plan.code}"] if plan.max_archive_gb > plan.base_archive_gb else None,
+            extra_mailbox=self._gb("mailbox", plan, plan.base_mailbox_gb, plan.max_mailbox_gb, Price.Item.MAILBOX_GB),
+            extra_archive=self._gb("archive", plan, plan.base_archive_gb, plan.max_archive_gb, Price.Item.ARCHIVE_GB),
         )
+
+    def _gb(self, name: str, plan: Plan, base: int, most: int, item: str) -> BoundField | None:
+        """The GB field under a plan's card, with its limits and price; None where the plan sells none."""
+        if most == base:
+            return None
+        field = self[f"extra_{name}_{plan.code}"]
+        hint = _(
+            "Già compresi: %(base)s GB. Al massimo %(most)s GB in tutto. Ogni GB in più: %(price)s + IVA all'anno."
+        )
+        field.help_text = hint % {"base": base, "most": most, "price": euro(self.prices.item(item))}
+        return field
 
     def impossible(self, plan: Plan) -> str:
         """Why no amount of GB makes this plan possible today; empty when one does (R7, R9)."""
@@ -125,7 +128,7 @@ class PlanForm(forms.Form):
         if result.fit is boxes.Fit.TOO_FULL:
             return words.too_full(plan, result.free_mailbox_bytes, result.free_archive_bytes)
         largest = boxes.Capacity(plan.rank, plan.max_mailbox_gb, plan.max_archive_gb)
-        if self.space_order_open and not largest.covers(self.box.capacity):
+        if standing.space_order_open(self.box) and not largest.covers(self.box.capacity):
             return words.SPACE_ORDER % {"plan": plan}
         return ""
 
@@ -169,11 +172,13 @@ class PlanForm(forms.Form):
         return data
 
     def _check(self, choice: flows.Choice) -> None:
-        self.problems = flows.problems_of(
-            box=self.box, choice=choice, mailbox_used=self.used.mailbox_bytes, archive_used=self.used.archive_bytes,
-        )  # fmt: skip
+        self.problems = standing.problems(self.box, choice, self.used)
         for found in self.problems:
-            name = found.field if found.field in self.fields else f"extra_{found.field.removesuffix('_gb')}_{choice.plan.code}"
+            name = (
+                found.field
+                if found.field in self.fields
+                else f"extra_{found.field.removesuffix('_gb')}_{choice.plan.code}"
+            )
             sentence = words.problem(
                 found, choice.plan, self.used, asked_mailbox_gb=choice.mailbox_gb, asked_archive_gb=choice.archive_gb
             )
@@ -202,27 +207,28 @@ def default_extras(box: Mailbox, plan: Plan) -> tuple[int, int]:
 # Words by which a host says that it carries certified mail; and hosts of known providers that do not say it.
 CERTIFIED_WORDS = {"pec", "cert", "pcert", "legalmail", "postacert", "postacertificata"}
 CERTIFIED_HOSTS = {
-    "legalmail.it", "postecert.it", "mypec.eu", "pecditta.com", "casellapec.com", "sicurezzapostale.it", "actaliscertymail.it",
-    "pecimprese.it", "pecaruba.it", "messaggipec.it", "pec.cloud",
+    "legalmail.it", "postecert.it", "mypec.eu", "pecditta.com", "casellapec.com", "sicurezzapostale.it",
+    "actaliscertymail.it", "pecimprese.it", "pecaruba.it", "messaggipec.it", "pec.cloud",
 }  # fmt: skip
 
 
 def looks_certified(email: str) -> bool:
-    """Whether an address is likely another PEC: those refuse ordinary mail unless told otherwise, so a warning is due."""
+    """Whether an address is likely another PEC: many refuse ordinary mail, so a warning is due (R12)."""
     host = email.rpartition("@")[2].lower()
     labels = host.split(".")[:-1]
     return host in CERTIFIED_HOSTS or any(label in CERTIFIED_WORDS or label.endswith("pec") for label in labels)
 
 
 class HolderForm(FiscalIdentityForm):
-    """Dati intestatario of this order only: who the holder is cannot be changed here, how to reach them can (§4, R12)."""
+    """Dati intestatario of this order only: who the holder is stays, how to reach them may change (§4, R12)."""
 
     read_only = FiscalIdentityForm.IDENTITY
     email = forms.EmailField(
         label=gettext_lazy("E-mail per questo ordine"),
         max_length=254,
         help_text=gettext_lazy(
-            "Qui arriva la conferma dell'ordine. Usa un'e-mail normale che leggi spesso: non cambia i contatti della casella."
+            "Qui arriva la conferma dell'ordine. Usa un'e-mail normale che leggi spesso: i contatti della casella "
+            "restano come sono."
         ),
         error_messages={
             "required": gettext_lazy("Scrivi l'e-mail a cui mandare la conferma dell'ordine."),
@@ -256,3 +262,10 @@ class HolderForm(FiscalIdentityForm):
     def holder_data(self) -> dict[str, object]:
         """The FiscalIdentity fields as confirmed, for renewals.flows.place_renewal."""
         return {name: self.cleaned_data[name] for name in ADDRESS}
+
+
+class ConfirmedHolderForm(HolderForm):
+    """The second step as the third reads it again. That the e-mail is not hosted here the order asks."""
+
+    def clean_email(self) -> str:
+        return str(self.cleaned_data["email"])

@@ -17,7 +17,7 @@ from renewals.rules import Code, Problem
 
 @dataclass(frozen=True)
 class Avviso:
-    """A short block: heading, sentence, tone of partials/notice.html; `tick` asks for the archive's explicit consent."""
+    """A short block: heading, sentence, tone of partials/notice.html; `tick`: the archive's consent is here."""
 
     heading: str
     sentence: str
@@ -99,11 +99,18 @@ def _less_later(box: Mailbox, choice: Choice, later: boxes.Capacity, starts: dat
     }
     if starts <= today:
         heading = _("Avrai meno spazio appena il pagamento è registrato")
-        sentence = _("La casella è scaduta, perciò il cambio è immediato: da %(old)s (%(before)s) a %(plan)s (%(space)s).")
+        sentence = _(
+            "La casella è scaduta, perciò il cambio è immediato: da %(old)s (%(before)s) a %(plan)s (%(space)s)."
+        )
     else:
         heading = _("Dal %(day)s avrai meno spazio")
-        sentence = _("Fino al %(expiry)s resta %(old)s: %(before)s, già pagati. Dal %(day)s passi a %(plan)s: %(space)s.")
-    kept = _("Se quel giorno i tuoi messaggi non ci stanno, lo spazio di prima resta e ti scriviamo: il rinnovo vale lo stesso.")
+        sentence = _(
+            "Fino al %(expiry)s resta %(old)s: %(before)s, già pagati. Dal %(day)s passi a %(plan)s: %(space)s."
+        )
+    kept = _(
+        "Se quel giorno i tuoi messaggi non ci stanno, lo spazio di prima resta e ti scriviamo: il rinnovo vale "
+        "lo stesso."
+    )
     return Avviso(heading % facts, f"{sentence % facts} {kept}", tone="warn")
 
 
@@ -116,8 +123,8 @@ def _expired(expires_on: date) -> Avviso:
     return Avviso(
         _("La casella è scaduta"),
         _(
-            "Torna a inviare e ricevere appena il pagamento è registrato. Il rinnovo si conta dalla vecchia scadenza, il "
-            "%(day)s."
+            "Torna a inviare e ricevere appena il pagamento è registrato. Il rinnovo si conta dalla vecchia scadenza, "
+            "il %(day)s."
         )
         % {"day": day(expires_on)},
     )

@@ -1,18 +1,20 @@
 """Steps 1 and 2 of the wizard, its live summary, and the general terms. Step 3 is payments.confirm."""
 
 from functools import partial
+from typing import cast
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.functional import SimpleLazyObject
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts import drafts
-from mailboxes.catalogue import prices_on
+from mailboxes.catalogue import PriceList, prices_on
 from mailboxes.models import Mailbox, Plan
 from pecportal import clock
-from renewals import flows, wizard
+from renewals import flows, standing, wizard
 from renewals.forms import HolderForm, PlanForm, looks_certified
 from renewals.notices import avvisi, loses_archive
 from renewals.terms import VERSION, VERSIONS
@@ -64,9 +66,11 @@ def _live(request: HttpRequest, box: Mailbox) -> HttpResponse:
 
 
 def _plan_forms(box: Mailbox) -> "partial[PlanForm]":
-    """PlanForm with the facts of a box: read once, also where a page needs a form to clean and another to show."""
-    plans, prices = list(Plan.objects.filter(selectable=True)), prices_on(clock.today())
-    return partial(PlanForm, box=box, plans=plans, prices=prices, used=wizard.usage_of(box))
+    """PlanForm with the facts of a box: read once, also where a page needs a form to clean and another to show; prices
+    not at all where none is shown."""
+    plans = list(Plan.objects.filter(selectable=True))
+    prices = cast(PriceList, SimpleLazyObject(lambda: prices_on(clock.today())))
+    return partial(PlanForm, box=box, plans=plans, prices=prices, used=standing.usage_of(box))
 
 
 def _plan_page(request: HttpRequest, form: PlanForm, *, shown: PlanForm | None = None) -> HttpResponse:
@@ -99,7 +103,7 @@ def holder(request: HttpRequest, box: Mailbox) -> HttpResponse:
     answers = wizard.load(request, box)
     choice = wizard.require_choice(box, answers)
     user = wizard.signed_in(request)
-    billing = None if user.is_mailbox else getattr(user, "billing", None)
+    billing = None if user.is_mailbox else getattr(box.owner, "billing", None)
     typed = request.POST if request.method == "POST" else drafts.take(request) or answers.holder
     form = HolderForm(typed or None, box=box)
     may_go_on = user.is_mailbox or billing is not None
@@ -110,6 +114,7 @@ def holder(request: HttpRequest, box: Mailbox) -> HttpResponse:
     quote = flows.quote(box=box, choice=choice, years=answers.years, prices=prices_on(clock.today()))
     context = {
         **wizard.frame(box, current=2, choice=choice, quote=quote),
+        "for_one_year": answers.years == 1,
         "form": form,
         "billing": billing,
         "asks_billing": not may_go_on,

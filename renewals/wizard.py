@@ -13,19 +13,18 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
 from django_htmx.http import HttpResponseClientRedirect
 
 from accounts import drafts
 from accounts.models import User
 from mailboxes.catalogue import MissingPriceError
-from mailboxes.flows import measured
 from mailboxes.models import Mailbox, Plan
-from mailboxes.platform.base import Usage
 from pecportal import clock
-from renewals import flows, rules, words
+from renewals import flows, rules, standing, words
 from renewals.answers import Answers, drop, load, save, signed_in
-from renewals.forms import HolderForm
-from renewals.models import Order, OrderLine
+from renewals.forms import ConfirmedHolderForm
+from renewals.models import Order
 
 __all__ = ["Answers", "ElsewhereError", "drop", "load", "save", "signed_in", "step"]
 
@@ -44,6 +43,7 @@ Step = Callable[[HttpRequest, Mailbox], HttpResponse]
 def step(view: Step) -> Callable[..., HttpResponse]:
     """A screen of the wizard: signed in, a box of one's own or 404 (R1), and a redirect where the step cannot be."""
 
+    @never_cache  # back after confirming asks again, and is led to the order
     @wraps(view)
     def shown(request: HttpRequest, box_id: UUID, section: str = "") -> HttpResponse:
         keep_late_post(request)
@@ -88,17 +88,9 @@ def find(user: User, box_id: UUID) -> Mailbox:
 # --- Guards -----------------------------------------------------------------------------------------------------------
 
 
-def open_order(box: Mailbox) -> Order | None:
-    """The renewal order that stands open for a box, read once a request."""
-    if not hasattr(box, "open_renewals"):
-        box.open_renewals = list(flows.open_renewal_lines().filter(mailbox=box))  # type: ignore[attr-defined]
-    lines: list[OrderLine] = box.open_renewals  # type: ignore[attr-defined]  # what flows.facts reads, too
-    return lines[0].order if lines else None
-
-
 def require_no_open_order(user: User, box: Mailbox) -> None:
     """Two tabs, or back after confirming: go to the order that stands (R9)."""
-    order = open_order(box)
+    order = standing.open_renewal(box)
     if order is not None:
         raise ElsewhereError(way_to(user, box, order), str(words.ALREADY_ORDERED))
 
@@ -112,15 +104,11 @@ def way_to(user: User, box: Mailbox, order: Order | None) -> str:
 
 def require_offer(box: Mailbox) -> None:
     """Rinnova is offered today, or the way out with its reason (R4)."""
-    order = open_order(box)
+    order = standing.open_renewal(box)
     reason = rules.offer(flows.facts(box), clock.today())
     if reason is not rules.Reason.RENEW:
         sentence = words.not_offered(reason, box, order.number if order else "")
         raise ElsewhereError(reverse("area:box", args=[box.public_id]), sentence)
-
-
-def usage_of(box: Mailbox) -> Usage:
-    return measured([box.address.name])[box.address.name]
 
 
 def require_choice(box: Mailbox, answers: Answers) -> flows.Choice:
@@ -130,15 +118,14 @@ def require_choice(box: Mailbox, answers: Answers) -> flows.Choice:
     if chosen is None:
         raise back
     choice = flows.Choice(chosen, answers.mailbox_gb, answers.archive_gb, answers.archive_loss_accepted)
-    used = usage_of(box)
-    if flows.problems_of(box=box, choice=choice, mailbox_used=used.mailbox_bytes, archive_used=used.archive_bytes):
+    if standing.problems(box, choice, standing.usage_of(box)):
         raise back
     return choice
 
 
-def require_holder(box: Mailbox, answers: Answers) -> HolderForm:
+def require_holder(box: Mailbox, answers: Answers) -> ConfirmedHolderForm:
     """The second step as it was answered, still valid; else back to it, where what is wrong shows."""
-    form = HolderForm(answers.holder, box=box)
+    form = ConfirmedHolderForm(answers.holder, box=box)
     if not answers.holder or not form.is_valid():
         raise ElsewhereError(reverse("renewals:holder", args=[box.public_id]))
     return form

@@ -1,4 +1,4 @@
-"""What the wizard says: why a box cannot be renewed now, and what to do about a choice that does not hold (R4, R7, R31)."""
+"""What the wizard says: why a box cannot be renewed now, what to do about a choice that does not hold (R4, R7, R31)."""
 
 from decimal import ROUND_UP, Decimal
 
@@ -12,9 +12,12 @@ from pecportal.formats import GB, day, gigabytes
 from renewals.rules import Code, Problem, Reason
 
 NO_PRICE = gettext_lazy(
-    "Il listino è in aggiornamento e ora non possiamo calcolare il prezzo. Non abbiamo ordinato niente: riprova fra un'ora."
+    "Il listino è in aggiornamento e ora non possiamo calcolare il prezzo. Non abbiamo ordinato niente: riprova "
+    "fra un'ora."
 )
-ALREADY_ORDERED = gettext_lazy("Per questa casella c'è già un ordine di rinnovo: è questo. Non ne abbiamo creati altri.")
+ALREADY_ORDERED = gettext_lazy(
+    "Per questa casella c'è già un ordine di rinnovo: è questo. Non ne abbiamo creati altri."
+)
 
 
 def not_offered(reason: Reason, box: Mailbox, number: str = "") -> str:
@@ -25,7 +28,9 @@ def not_offered(reason: Reason, box: Mailbox, number: str = "") -> str:
         Reason.AUTO_RENEWAL: _("Il rinnovo automatico è attivo: per rinnovare a mano, prima disattivalo."),
         Reason.ON_DOMAIN: _("Questa casella si rinnova con il suo dominio e ne segue la scadenza."),
         Reason.ACTIVATING: _("La casella è in attivazione: potrai rinnovarla quando sarà attiva."),
-        Reason.AWAITING_DELETION: _("La casella è in attesa di cancellazione: l'ultimo giorno per rinnovarla era il %(day)s."),
+        Reason.AWAITING_DELETION: _(
+            "La casella è in attesa di cancellazione: l'ultimo giorno per rinnovarla era il %(day)s."
+        ),
         Reason.DELETING: _("La casella è in cancellazione. Potrai acquistarla di nuovo quando sarà cancellata."),
         Reason.DELETED: _("La casella è cancellata e non si può rinnovare. Puoi acquistarla di nuovo."),
     }
@@ -35,7 +40,10 @@ def not_offered(reason: Reason, box: Mailbox, number: str = "") -> str:
 def space(mailbox_gb: int, archive_gb: int) -> str:
     """2 GB di casella e 3 GB di archivio."""
     if archive_gb:
-        return _("%(mailbox)s GB di casella e %(archive)s GB di archivio") % {"mailbox": mailbox_gb, "archive": archive_gb}
+        return _("%(mailbox)s GB di casella e %(archive)s GB di archivio") % {
+            "mailbox": mailbox_gb,
+            "archive": archive_gb,
+        }
     return _("%(mailbox)s GB di casella") % {"mailbox": mailbox_gb}
 
 
@@ -77,7 +85,9 @@ def problem(found: Problem, plan: Plan, used: Usage, *, asked_mailbox_gb: int = 
         case Code.ARCHIVE_GB_OUTSIDE:
             return extra_gb(numbers["most"] - numbers["least"])
         case Code.ARCHIVE_NOT_IN_PLAN:
-            return _("%(plan)s non ha archivio: togli i GB di archivio, o scegli una tipologia che lo ha.") % {"plan": plan}
+            return _("%(plan)s non ha archivio: togli i GB di archivio, o scegli una tipologia che lo ha.") % {
+                "plan": plan
+            }
         case Code.NEEDS_MORE_MAILBOX:
             return _needs_more_mailbox(numbers["needed"], asked_mailbox_gb, plan, used)
         case Code.NEEDS_MORE_ARCHIVE:
@@ -92,7 +102,8 @@ def problem(found: Problem, plan: Plan, used: Usage, *, asked_mailbox_gb: int = 
 
 
 SPACE_ORDER = gettext_lazy(
-    "C'è un ordine di spazio aggiuntivo ancora aperto: pagalo o annullalo, poi potrai passare a %(plan)s con meno spazio."
+    "C'è un ordine di spazio aggiuntivo ancora aperto: pagalo o annullalo, poi potrai passare a %(plan)s con meno "
+    "spazio."
 )
 
 
@@ -106,10 +117,13 @@ def _needs_more_mailbox(needed: int, asked: int, plan: Plan, used: Usage) -> str
         "used": gigabytes(used.mailbox_bytes), "plan": plan, "asked": asked, "extra": needed - plan.base_mailbox_gb,
         "free": at_least(used.mailbox_bytes - asked * GB),
     }  # fmt: skip
-    return _(
-        "Nella casella ci sono %(used)s GB di messaggi e con questa scelta ne avresti %(asked)s: scrivi %(extra)s GB in più, "
-        "oppure elimina almeno %(free)s GB di messaggi."
-    ) % numbers
+    return (
+        _(
+            "Nella casella ci sono %(used)s GB di messaggi e con questa scelta ne avresti %(asked)s: scrivi %(extra)s "
+            "GB in più, oppure elimina almeno %(free)s GB di messaggi."
+        )
+        % numbers
+    )
 
 
 def _needs_more_archive(needed: int, asked: int, plan: Plan, used: Usage) -> str:
@@ -117,10 +131,13 @@ def _needs_more_archive(needed: int, asked: int, plan: Plan, used: Usage) -> str
         "used": gigabytes(used.archive_bytes), "plan": plan, "asked": asked, "extra": needed - plan.base_archive_gb,
         "free": at_least(used.archive_bytes - asked * GB),
     }  # fmt: skip
-    return _(
-        "Nell'archivio ci sono %(used)s GB di messaggi e con questa scelta ne avresti %(asked)s: scrivi %(extra)s GB in più, "
-        "oppure elimina almeno %(free)s GB di messaggi."
-    ) % numbers
+    return (
+        _(
+            "Nell'archivio ci sono %(used)s GB di messaggi e con questa scelta ne avresti %(asked)s: scrivi %(extra)s "
+            "GB in più, oppure elimina almeno %(free)s GB di messaggi."
+        )
+        % numbers
+    )
 
 
 def too_full(plan: Plan, mailbox_bytes: int, archive_bytes: int) -> str:

@@ -1,8 +1,9 @@
-"""What production refuses: each wrong value gives its error once, and the same installation with it right gives none."""
+"""What production refuses: each wrong value gives its error once, and a right installation gives none."""
 
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -92,7 +93,7 @@ def test_each_wrong_value_is_found_once(configure, number, wrong):
 
 
 def test_every_check_of_the_module_is_tried_here():
-    source = open(checks.__file__, encoding="utf-8").read()
+    source = Path(checks.__file__).read_text(encoding="utf-8")
     written = {f"E{n:03}" for n in range(1, 100) if f"pecportal.E{n:03}" in source}
     written |= {f"W{n:03}" for n in range(1, 100) if f'"W{n:03}"' in source}
     assert written == {number for number, _ in WRONG}

@@ -18,9 +18,8 @@ def read_by_settings(source: str) -> set[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
             called = node.func
-            if isinstance(called, ast.Attribute) and getattr(called.value, "id", "") == "env":
-                names.add(node.args[0].value)
-            elif isinstance(called, ast.Name) and called.id in READERS:
+            from_env = isinstance(called, ast.Attribute) and getattr(called.value, "id", "") == "env"
+            if from_env or getattr(called, "id", "") in READERS:
                 names.add(node.args[0].value)
     return names
 
@@ -32,7 +31,14 @@ def rows() -> list[list[str]]:
 
 
 def test_the_reader_sees_every_way_in():
-    source = 'A = env.str("ONE")\nB = secret("TWO")\nif C := env.int("THREE", default=0): pass\nD = str(folder("FOUR", X))\nprint("no")'
+    ways = [
+        'env.str("ONE")',
+        'secret("TWO")',
+        'if env.int("THREE"): pass',
+        'str(folder("FOUR", X))',
+        'print("no")',
+    ]
+    source = "\n".join(ways)
     assert read_by_settings(source) == {"ONE", "TWO", "THREE", "FOUR"}
 
 

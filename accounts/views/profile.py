@@ -15,7 +15,8 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
 from accounts import drafts, flows, limits
-from accounts.fiscal_forms import OwnBillingForm, Subject
+from accounts.billing_forms import OwnBillingForm
+from accounts.fiscal_forms import Subject
 from accounts.forms import ChangeEmailForm, ChangePasswordForm
 from accounts.models import BillingProfile, User
 

@@ -16,8 +16,6 @@ from django.http import Http404, HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.functional import cached_property
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
 
 MOST_COUNTED = 10_000
@@ -64,9 +62,6 @@ class StaffAdmin(ModelAdmin):
             raise Http404
         return obj
 
-    def url_of(self, obj: Model) -> str:
-        return admin_url(obj)
-
     def form_page(
         self, request: HttpRequest, *, form: BaseForm, title: str, submit: str, obj: Model | None = None,
         intro: str = "", facts: Sequence[tuple[str, object]] = (), danger: bool = False,
@@ -107,6 +102,7 @@ class ReadOnlyInline(TabularInline):
     extra = 0
     can_delete = False
     tab = True
+    hide_title = True
     related: Iterable[str] = ()
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
@@ -128,10 +124,3 @@ class ReadOnlyInline(TabularInline):
 def admin_url(obj: Model, page: str = "change") -> str:
     """The address of an object's page in admin."""
     return reverse(f"admin:{obj._meta.app_label}_{obj._meta.model_name}_{page}", args=[obj.pk])
-
-
-def link(obj: Model | None) -> SafeString | str:
-    """An object's name, leading to its page."""
-    if obj is None:
-        return "-"
-    return format_html('<a href="{}" class="text-link">{}</a>', admin_url(obj), obj)

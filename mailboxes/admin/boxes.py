@@ -1,6 +1,5 @@
 """Boxes, domains and holders for staff: found by what a caller can say, coloured by expiry, changed only by flows."""
 
-from datetime import date, timedelta
 from typing import Any
 
 from django.contrib import admin, messages
@@ -14,154 +13,72 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
-from accounts import fiscal
 from accounts.models import User
-from mailboxes import flows, rules
-from mailboxes.models import Address, BoxEvent, Domain, Holder, Mailbox, PaidPeriod
-from mailboxes.models.boxes import Phase
-from mailboxes.rules import SOON_DAYS, State
+from mailboxes import flows
+from mailboxes.models import BoxEvent, Domain, Holder, Mailbox, PaidPeriod
+from mailboxes.rules import State
 from pecportal import clock
 from pecportal.errors import RefusedError
 from pecportal.formats import day as in_words
 from pecportal.formats import distance
 
 from .base import MOST_FOUND, ReadOnlyAdmin, ReadOnlyInline, StaffAdmin, admin_url
+from .finding import COLOURS, SOON, WORDS, ExpiryFilter, StateFilter, boxes_found, holders_found, state_of
 from .forms import HolderForm, OpenBoxForm, OpenDomainForm
-
-SOON = "in_scadenza"
-WORDS = {
-    State.ACTIVE: gettext_lazy("Attiva"),
-    SOON: gettext_lazy("In scadenza"),
-    State.EXPIRED: gettext_lazy("Scaduta"),
-    State.AWAITING_DELETION: gettext_lazy("In attesa di cancellazione"),
-    State.ACTIVATING: gettext_lazy("In attivazione"),
-    State.DELETING: gettext_lazy("In cancellazione"),
-    State.DELETED: gettext_lazy("Cancellata"),
-}
-COLOURS = {
-    State.ACTIVE: "success", SOON: "warning", State.EXPIRED: "danger", State.AWAITING_DELETION: "danger",
-    State.ACTIVATING: "info", State.DELETING: "danger", State.DELETED: None,
-}  # fmt: skip
-
-
-def badge(box: Mailbox | Domain, today: date) -> tuple[str, str]:
-    """The state as a colour's key and a word; Attiva with 90 days or fewer to go is In scadenza."""
-    state: str = rules.state(phase=box.phase, expires_on=box.expires_on, delete_from=box.delete_from, today=today)
-    if state == State.ACTIVE and box.expires_on is not None and box.expires_on <= today + timedelta(days=SOON_DAYS):
-        state = SOON
-    return state, str(WORDS[state])
-
-
-def holders_found(term: str) -> QuerySet[Holder]:
-    """Holders by fiscal code or the beginning of a name."""
-    key = fiscal.compact(term)
-    if len(key) in (11, 16) and any(c.isdigit() for c in key):
-        return Holder.objects.filter(fiscal_key=key)
-    return Holder.objects.filter(Q(last_name__istartswith=term) | Q(company_name__istartswith=term))
-
-
-def boxes_found(term: str) -> Q:
-    """Boxes by the beginning of an address, by holder or by account, whichever the words look like.
-
-    Ids are looked up first, so that each way uses its index; a condition over joined tables would read every box.
-    """
-    term = term.strip()
-    addresses = list(Address.objects.filter(name__startswith=term.lower()).values_list("pk", flat=True)[:MOST_FOUND])
-    if "@" in term:
-        owners = User.objects.filter(Q(username=term.lower()) | Q(email=term.lower()))
-        return Q(address__in=addresses) | Q(owner__in=list(owners.values_list("pk", flat=True)[:MOST_FOUND]))
-    holders = list(holders_found(term).values_list("pk", flat=True)[:MOST_FOUND])
-    return Q(address__in=addresses) | Q(holder__in=holders)
-
-
-class StateFilter(admin.SimpleListFilter):
-    title = gettext_lazy("stato")
-    parameter_name = "stato"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(str(state), str(words)) for state, words in WORDS.items()]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        today = clock.today()
-        soon = today + timedelta(days=SOON_DAYS)
-        live = Q(phase=Phase.LIVE)
-        wanted = {
-            State.ACTIVE: live & Q(expires_on__gt=soon),
-            SOON: live & Q(expires_on__range=(today, soon)),
-            State.EXPIRED: live & Q(expires_on__lt=today, delete_from__gt=today),
-            State.AWAITING_DELETION: live & Q(delete_from__lte=today),
-            State.ACTIVATING: Q(phase=Phase.ACTIVATING),
-            State.DELETING: Q(phase=Phase.DELETING),
-            State.DELETED: Q(phase=Phase.DELETED),
-        }.get(self.value() or "")
-        return queryset if wanted is None else queryset.filter(wanted)
-
-
-class ExpiryFilter(admin.SimpleListFilter):
-    title = gettext_lazy("scadenza")
-    parameter_name = "scadenza"
-    DAYS = {"7": (0, 7), "30": (0, 30), "90": (0, 90), "-30": (-30, -1), "-90": (-90, -1)}
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [
-            ("7", _("entro 7 giorni")),
-            ("30", _("entro 30 giorni")),
-            ("90", _("entro 90 giorni")),
-            ("-30", _("passata da meno di 30 giorni")),
-            ("-90", _("passata da meno di 90 giorni")),
-        ]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        span = self.DAYS.get(self.value() or "")
-        if span is None:
-            return queryset
-        first, last = (clock.today() + timedelta(days=n) for n in span)
-        return queryset.filter(phase=Phase.LIVE, expires_on__range=(first, last))
+from .shown import NOTHING, badge, shown, written
 
 
 class DatesMixin:
     """How a box's or domain's dates read."""
 
-    @display(description=gettext_lazy("Stato"), label=COLOURS)
-    def state_badge(self, obj: Mailbox | Domain) -> tuple[str, str]:
-        return badge(obj, clock.today())
+    @display(description=gettext_lazy("Stato"))
+    def state(self, obj: Mailbox | Domain) -> SafeString:
+        state = state_of(obj, clock.today())
+        return badge(COLOURS[state], str(WORDS[state]))
 
     @display(description=gettext_lazy("Scade il"))
     def expiry(self, obj: Mailbox | Domain) -> str:
         if obj.expires_on is None:
-            return "-"
-        return f"{in_words(obj.expires_on)}, {distance((obj.expires_on - clock.today()).days)}"
+            return NOTHING
+        away = distance((obj.expires_on - clock.today()).days)
+        return f"{written(obj.expires_on)}, {away}".replace("\u0020", "\u00a0").replace(",\u00a0", ", ")
 
-    @display(description=gettext_lazy("Rinnovabile fino al"))
-    def renewable_until(self, obj: Mailbox | Domain) -> str:
-        return in_words(obj.last_renewable_day) or "-"
-
-    @display(description=gettext_lazy("Si cancella dal"))
-    def deletion(self, obj: Mailbox | Domain) -> str:
-        return in_words(obj.delete_from) or "-"
+    renewable_until = shown("last_renewable_day", gettext_lazy("Rinnovabile fino al"))
+    deletion = shown("delete_from", gettext_lazy("Si cancella dal"))
+    opened = shown("created_at", gettext_lazy("Qui dal"))
+    opaque_id = shown("public_id", gettext_lazy("Id nelle pagine del cliente"))
 
     @display(description=gettext_lazy("Giorno della scadenza"))
     def anchor(self, obj: Mailbox | Domain) -> str:
-        return f"{obj.anchor_day}/{obj.anchor_month}" if obj.anchor_day else "-"
+        return f"{obj.anchor_day}/{obj.anchor_month}" if obj.anchor_day else NOTHING
 
 
 class PeriodInline(ReadOnlyInline):
     model = PaidPeriod
-    fields = ("starts", "ends", "plan", "mailbox_gb", "archive_gb", "reversed_on", "source")
+    fields = ("first", "last", "of_plan", "in_mailbox", "in_archive", "undone", "paid_by")
     related = ("plan",)
     per_page = 20
+    first = shown("starts", gettext_lazy("Dal"))
+    last = shown("ends", gettext_lazy("Al"))
+    of_plan = shown("plan", gettext_lazy("Tipologia"))
+    in_mailbox = shown("mailbox_gb", gettext_lazy("GB di casella"))
+    in_archive = shown("archive_gb", gettext_lazy("GB di archivio"))
+    undone = shown("reversed_on", gettext_lazy("Stornato il"))
+    paid_by = shown("source", gettext_lazy("Id della riga d'ordine"))
 
 
 class BoxEventInline(ReadOnlyInline):
     model = BoxEvent
-    fields = ("day", "kind", "detail", "at")
+    fields = ("on", "kind", "detail", "written_at")
     ordering = ("-id",)
     per_page = 20
+    on = shown("day", gettext_lazy("Giorno"))
+    written_at = shown("at", gettext_lazy("Scritto il"))
 
 
 @admin.register(Mailbox)
 class MailboxAdmin(DatesMixin, ReadOnlyAdmin):
-    list_display = ("name", "state_badge", "expiry", "plan", "holder", "owner", "auto_renews")
+    list_display = ("name", "state", "expiry", "plan", "holder", "owner", "automatic")
     list_filter = (StateFilter, ExpiryFilter, "kind", "auto_renews")
     list_select_related = ("address", "plan", "holder", "owner")
     search_fields = ("address__name",)  # the box to type in; boxes_found decides what it searches
@@ -171,12 +88,12 @@ class MailboxAdmin(DatesMixin, ReadOnlyAdmin):
     actions_list = ("open_box",)
     inlines = (PeriodInline, BoxEventInline)
     fieldsets = (
-        (None, {"fields": (("name", "state_badge"), ("kind", "domain"), ("orders", "public_id"))}),
+        (None, {"fields": (("name", "state"), ("kind", "domain"), ("orders", "opaque_id"))}),
         (gettext_lazy("Di chi è"), {"fields": (("owner", "holder"), "login")}),
         (gettext_lazy("Date"), {"fields": (("expiry", "renewable_until"), ("deletion", "anchor"))}),
-        (gettext_lazy("Tipologia e spazio"), {"fields": (("plan", "mailbox_gb", "archive_gb"), ("change", "refused"))}),
-        (gettext_lazy("Rinnovo automatico"), {"fields": (("auto_renews", "auto_over"),)}),
-        (gettext_lazy("Servizio"), {"fields": (("recorded", "told"), "created_at")}),
+        (gettext_lazy("Tipologia e spazio"), {"fields": ("plan", ("mailbox_gb", "archive_gb"), ("change", "refused"))}),
+        (gettext_lazy("Rinnovo automatico"), {"fields": (("automatic", "auto_over"),)}),
+        (gettext_lazy("Servizio"), {"fields": (("recorded", "told"), "opened")}),
     )
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
@@ -212,17 +129,12 @@ class MailboxAdmin(DatesMixin, ReadOnlyAdmin):
             "archive": box.next_archive_gb,
         }
 
-    @display(description=gettext_lazy("Cambio rinviato, cliente avvisato il"))
-    def refused(self, box: Mailbox) -> str:
-        return in_words(box.change_refused_on) or "-"
+    refused = shown("change_refused_on", gettext_lazy("Cambio rinviato, cliente avvisato il"))
 
-    @display(description=gettext_lazy("Non addebitare per la scadenza del"))
-    def auto_over(self, box: Mailbox) -> str:
-        return in_words(box.auto_over_for) or "-"
+    automatic = shown("auto_renews", gettext_lazy("Automatico"))
+    auto_over = shown("auto_over_for", gettext_lazy("Non addebitare per la scadenza del"))
 
-    @display(description=gettext_lazy("Scadenza registrata"))
-    def recorded(self, box: Mailbox) -> str:
-        return in_words(box.expiry_recorded_for) or "-"
+    recorded = shown("expiry_recorded_for", gettext_lazy("Scadenza registrata"))
 
     @display(description=gettext_lazy("Sistema di posta"))
     def told(self, box: Mailbox) -> str:
@@ -247,15 +159,19 @@ class MailboxAdmin(DatesMixin, ReadOnlyAdmin):
 
 class DomainBoxInline(ReadOnlyInline):
     model = Mailbox
-    fields = ("address", "holder", "plan", "phase")
+    fields = ("box", "of_holder", "of_plan", "phase")
+    box = shown("address", gettext_lazy("Casella"))
+    of_holder = shown("holder", gettext_lazy("Titolare"))
+    of_plan = shown("plan", gettext_lazy("Tipologia"))
     related = ("address", "holder", "plan")
+    ordering = ("address__name",)
     show_change_link = True
     per_page = 20
 
 
 @admin.register(Domain)
 class DomainAdmin(DatesMixin, ReadOnlyAdmin):
-    list_display = ("name", "mail_host", "state_badge", "expiry", "owner")
+    list_display = ("name", "mail_host", "state", "expiry", "owner")
     list_filter = (StateFilter, ExpiryFilter)
     list_select_related = ("owner",)
     search_fields = ("name__startswith", "mail_host__startswith", "owner__username__exact")
@@ -264,7 +180,7 @@ class DomainAdmin(DatesMixin, ReadOnlyAdmin):
     actions_list = ("open_domain",)
     inlines = (PeriodInline, DomainBoxInline)
     fieldsets = (
-        (None, {"fields": (("name", "mail_host"), ("state_badge", "owner"))}),
+        (None, {"fields": (("name", "mail_host"), ("state", "owner"))}),
         (gettext_lazy("Date"), {"fields": (("expiry", "renewable_until"), ("deletion", "anchor"), "deletion_days")}),
     )
 

@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 from django.shortcuts import redirect
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
@@ -19,10 +20,10 @@ from unfold.decorators import display
 from mailboxes.models import Plan, Price, VatRate
 from pecportal import clock
 from pecportal.formats import day as in_words
-from pecportal.formats import euro
 
 from .base import StaffAdmin, admin_url
 from .fields import AmountField, DayField, PercentField
+from .shown import badge, shown
 
 
 class PlanForm(forms.ModelForm):
@@ -101,11 +102,13 @@ class DatedAdmin(StaffAdmin):
                 return redirect(admin_url(obj))
         return super().change_view(request, object_id, form_url, extra_context)
 
-    @display(description=gettext_lazy("Stato"), label={"now": "success", "later": "info", "past": None})
-    def standing(self, obj: Any) -> tuple[str, str]:
+    begins = shown("valid_from", gettext_lazy("In vigore dal"))
+
+    @display(description=gettext_lazy("Stato"))
+    def standing(self, obj: Any) -> SafeString:
         if obj.valid_from > clock.today():
-            return "later", _("Dal prossimo cambio")
-        return ("past", _("Sostituito")) if obj.superseded else ("now", _("In vigore"))
+            return badge("info", _("Non ancora"))
+        return badge(None, _("Sostituito")) if obj.superseded else badge("success", _("In vigore"))
 
 
 class PriceForm(DatedForm):
@@ -137,7 +140,7 @@ class PriceForm(DatedForm):
 @admin.register(Price)
 class PriceAdmin(DatedAdmin):
     form = PriceForm
-    list_display = ("what", "net_in_euro", "valid_from", "standing")
+    list_display = ("what", "net_in_euro", "begins", "standing")
     list_filter = ("item", "plan")
     list_select_related = ("plan",)
     ordering = ("item", "plan__rank", "-valid_from")
@@ -147,9 +150,7 @@ class PriceAdmin(DatedAdmin):
     def what(self, price: Price) -> str:
         return str(price.plan or price.get_item_display())
 
-    @display(description=gettext_lazy("Netto all'anno"))
-    def net_in_euro(self, price: Price) -> str:
-        return euro(price.net)
+    net_in_euro = shown("net", gettext_lazy("Netto all'anno"))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Price]:
         later = Price.objects.filter(
@@ -171,7 +172,7 @@ class VatRateForm(DatedForm):
 @admin.register(VatRate)
 class VatRateAdmin(DatedAdmin):
     form = VatRateForm
-    list_display = ("percent", "valid_from", "standing")
+    list_display = ("percent", "begins", "standing")
     fields = (("rate", "valid_from"),)
 
     @display(description=gettext_lazy("Aliquota"))

@@ -31,7 +31,7 @@ def parse_amount(text: str) -> Decimal:
         bare = bare.replace(".", ",")
     if not AMOUNT.fullmatch(bare):
         raise ValidationError(_("Scrivi l'importo in euro come 12,08 oppure 1234,50."))
-    return Decimal(bare.replace(",", "."))
+    return Decimal(bare.replace(",", ".")).quantize(Decimal("0.01"))
 
 
 class AmountField(forms.CharField):

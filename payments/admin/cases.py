@@ -7,12 +7,14 @@ from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
-from mailboxes.admin.base import MOST_FOUND, ReadOnlyAdmin, link
-from mailboxes.admin.boxes import boxes_found
+from mailboxes.admin.base import MOST_FOUND, ReadOnlyAdmin
+from mailboxes.admin.finding import boxes_found
+from mailboxes.admin.shown import badge, shown
 from mailboxes.models import Mailbox
 from payments import cases
 from payments.models import Case
@@ -39,7 +41,7 @@ class OpenFilter(admin.SimpleListFilter):
 
 @admin.register(Case)
 class CaseAdmin(ReadOnlyAdmin):
-    list_display = ("kind", "state", "detail", "amount_in_euro", "order", "box", "opened_at", "closed_by")
+    list_display = ("kind", "state", "detail", "amount_in_euro", "order_link", "box_link", "opened", "closed_by")
     list_filter = (OpenFilter, "kind")
     list_select_related = ("order", "box__address", "receipt", "closed_by")
     search_fields = ("detail",)  # the box to type in; see get_search_results
@@ -47,10 +49,17 @@ class CaseAdmin(ReadOnlyAdmin):
     ordering = (F("closed_at").asc(nulls_first=True), "-id")
     actions_detail = ("close",)
     fieldsets = (
-        (None, {"fields": (("kind", "state", "amount_in_euro"), "detail", "opened_at")}),
+        (None, {"fields": (("kind", "state"), "detail", ("amount_in_euro", "opened"))}),
         (gettext_lazy("Di che cosa"), {"fields": (("order_link", "box_link"), ("payment_link", "receipt_link"))}),
-        (gettext_lazy("Decisione"), {"fields": (("closed_at", "closed_by"), "resolution")}),
+        (gettext_lazy("Decisione"), {"fields": (("closed", "closed_by"), "resolution")}),
     )
+    amount_in_euro = shown("amount", gettext_lazy("Importo"))
+    opened = shown("opened_at", gettext_lazy("Aperto il"))
+    closed = shown("closed_at", gettext_lazy("Chiuso il"))
+    order_link = shown("order", gettext_lazy("Ordine"))
+    box_link = shown("box", gettext_lazy("Casella"))
+    payment_link = shown("payment", gettext_lazy("Pagamento"))
+    receipt_link = shown("receipt", gettext_lazy("Accredito"))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Case]:
         return (
@@ -73,29 +82,9 @@ class CaseAdmin(ReadOnlyAdmin):
     def has_close_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return request.user.has_perm("payments.change_case")
 
-    @display(description=gettext_lazy("Stato"), label={"open": "danger", "closed": "success"})
-    def state(self, case: Case) -> tuple[str, str]:
-        return ("open", _("Aperto")) if case.closed_at is None else ("closed", _("Chiuso"))
-
-    @display(description=gettext_lazy("Importo"))
-    def amount_in_euro(self, case: Case) -> str:
-        return euro(case.amount) or "-"
-
-    @display(description=gettext_lazy("Ordine"))
-    def order_link(self, case: Case) -> str:
-        return link(case.order)
-
-    @display(description=gettext_lazy("Casella"))
-    def box_link(self, case: Case) -> str:
-        return link(case.box)
-
-    @display(description=gettext_lazy("Pagamento"))
-    def payment_link(self, case: Case) -> str:
-        return link(case.payment)
-
-    @display(description=gettext_lazy("Accredito"))
-    def receipt_link(self, case: Case) -> str:
-        return link(case.receipt)
+    @display(description=gettext_lazy("Stato"))
+    def state(self, case: Case) -> SafeString:
+        return badge("danger", _("Aperto")) if case.closed_at is None else badge("success", _("Chiuso"))
 
     @action(description=gettext_lazy("Chiudi"), url_path="chiudi", permissions=["close"], icon="check")
     def close(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -1,20 +1,21 @@
-"""Saved methods and automatic renewals, to look at. A method belongs to the login that gave it (R24b): its id is masked."""
+"""Saved methods and automatic renewals, to look at. A method is its login's own (R24b), so its id is masked."""
 
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
 from accounts.models import User
-from mailboxes.admin.base import MOST_FOUND, ReadOnlyAdmin, ReadOnlyInline, link
-from mailboxes.admin.boxes import boxes_found
+from mailboxes.admin.base import MOST_FOUND, ReadOnlyAdmin, ReadOnlyInline
+from mailboxes.admin.finding import boxes_found
+from mailboxes.admin.shown import badge, shown
 from mailboxes.models import Mailbox
 from payments.models import AutoRenewal, StoredMethod
-from pecportal.formats import euro
 
 
 def masked(remote_id: str) -> str:
@@ -48,23 +49,29 @@ class EndedFilter(StandingFilter):
 
 class AutoRenewalInline(ReadOnlyInline):
     model = AutoRenewal
-    fields = ("box", "years", "amount", "agreed_at", "ended_at", "ended_why")
+    fields = ("of_box", "years", "agreed_amount", "agreed", "ended", "ended_why")
     related = ("box__address",)
-    show_change_link = True
+    ordering = ("-id",)
+    of_box = shown("box", gettext_lazy("Casella"))
+    agreed_amount = shown("amount", gettext_lazy("Importo accettato"))
+    agreed = shown("agreed_at", gettext_lazy("Accettato il"))
+    ended = shown("ended_at", gettext_lazy("Finito il"))
     tab = False
     per_page = 20
 
 
 @admin.register(StoredMethod)
 class StoredMethodAdmin(ReadOnlyAdmin):
-    list_display = ("label", "provider", "login", "expires", "state", "created_at")
+    list_display = ("label", "provider", "login", "expires", "state", "saved")
     list_filter = (RemovedFilter, "provider")
     list_select_related = ("login",)
     search_fields = ("login__username__exact",)
     search_help_text = gettext_lazy("Username per intero")
     ordering = ("-id",)
     inlines = (AutoRenewalInline,)
-    fields = (("label", "state"), ("provider", "remote"), ("login", "expires"), ("created_at", "removed_at"))
+    fields = (("label", "state"), ("provider", "remote"), ("login", "expires"), ("saved", "removed"))
+    saved = shown("created_at", gettext_lazy("Salvato il"))
+    removed = shown("removed_at", gettext_lazy("Tolto il"))
 
     @display(description=gettext_lazy("Id presso il gestore"))
     def remote(self, method: StoredMethod) -> str:
@@ -76,14 +83,14 @@ class StoredMethodAdmin(ReadOnlyAdmin):
             f"{method.expires_month:02}/{method.expires_year}" if method.expires_year and method.expires_month else "-"
         )
 
-    @display(description=gettext_lazy("Stato"), label={"on": "success", "off": None})
-    def state(self, method: StoredMethod) -> tuple[str, str]:
-        return ("on", _("Salvato")) if method.removed_at is None else ("off", _("Tolto"))
+    @display(description=gettext_lazy("Stato"))
+    def state(self, method: StoredMethod) -> SafeString:
+        return badge("success", _("Salvato")) if method.removed_at is None else badge(None, _("Tolto"))
 
 
 @admin.register(AutoRenewal)
 class AutoRenewalAdmin(ReadOnlyAdmin):
-    list_display = ("box", "state", "years", "amount_in_euro", "method", "agreed_by", "agreed_at", "ended_at")
+    list_display = ("box", "state", "years", "amount_in_euro", "method", "agreed_by", "agreed", "ended")
     list_filter = (EndedFilter, "ended_why")
     list_select_related = ("box__address", "method", "agreed_by")
     search_fields = ("box__address__name",)  # the box to type in; see get_search_results
@@ -91,8 +98,8 @@ class AutoRenewalAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
     fieldsets = (
         (None, {"fields": (("box_link", "state"), ("years", "amount_in_euro"), ("method_link", "order_link"))}),
-        (gettext_lazy("Consenso"), {"fields": (("agreed_by", "agreed_at", "consent_text_version"),)}),
-        (gettext_lazy("Fine"), {"fields": (("ended_at", "ended_why"),)}),
+        (gettext_lazy("Consenso"), {"fields": (("agreed_by", "agreed"), "consent_text_version")}),
+        (gettext_lazy("Fine"), {"fields": (("ended", "ended_why"),)}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AutoRenewal]:
@@ -106,22 +113,13 @@ class AutoRenewalAdmin(ReadOnlyAdmin):
         users = list(User.objects.filter(username=term.lower()).values_list("pk", flat=True))
         return queryset.filter(Q(box__in=boxes) | Q(agreed_by__in=users)), False
 
-    @display(description=gettext_lazy("Stato"), label={"on": "success", "off": None})
-    def state(self, renewal: AutoRenewal) -> tuple[str, str]:
-        return ("on", _("Attivo")) if renewal.ended_at is None else ("off", _("Finito"))
+    amount_in_euro = shown("amount", gettext_lazy("Importo accettato"))
+    agreed = shown("agreed_at", gettext_lazy("Accettato il"))
+    ended = shown("ended_at", gettext_lazy("Finito il"))
+    box_link = shown("box", gettext_lazy("Casella"))
+    method_link = shown("method", gettext_lazy("Metodo"))
+    order_link = shown("order", gettext_lazy("Ordine"))
 
-    @display(description=gettext_lazy("Importo accettato"))
-    def amount_in_euro(self, renewal: AutoRenewal) -> str:
-        return euro(renewal.amount)
-
-    @display(description=gettext_lazy("Casella"))
-    def box_link(self, renewal: AutoRenewal) -> str:
-        return link(renewal.box)
-
-    @display(description=gettext_lazy("Metodo"))
-    def method_link(self, renewal: AutoRenewal) -> str:
-        return link(renewal.method)
-
-    @display(description=gettext_lazy("Ordine"))
-    def order_link(self, renewal: AutoRenewal) -> str:
-        return link(renewal.order)
+    @display(description=gettext_lazy("Stato"))
+    def state(self, renewal: AutoRenewal) -> SafeString:
+        return badge("success", _("Attivo")) if renewal.ended_at is None else badge(None, _("Finito"))

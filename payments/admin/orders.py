@@ -7,14 +7,16 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
 from accounts.models import User
-from mailboxes.admin.base import MOST_FOUND, ReadOnlyAdmin, ReadOnlyInline, admin_url, link
+from mailboxes.admin.base import MOST_FOUND, ReadOnlyAdmin, ReadOnlyInline, admin_url
+from mailboxes.admin.fields import PercentField
+from mailboxes.admin.shown import NOTHING, badge, link, shown
 from mailboxes.models import Address
 from payments import bank, flows
 from payments.models import Allocation, Case, Payment
@@ -46,9 +48,12 @@ LINE_COLOURS = {
 }
 
 
+STATUSES: dict[str, Any] = {**dict(OrderLine.Status.choices), **dict(Order.Status.choices)}
+
+
 class LineInline(ReadOnlyInline):
     model = OrderLine
-    fields = ("target", "line_state", "plan", "space", "net_in_euro", "old_expiry", "period", "holder_as_confirmed")
+    fields = ("target", "state", "of_plan", "space", "price", "expiry_then", "paid", "holder_as_confirmed")
     related = ("mailbox__address", "domain", "address", "plan", "period", "holder")
     per_page = 20
     tab = False
@@ -57,38 +62,49 @@ class LineInline(ReadOnlyInline):
     def target(self, line: OrderLine) -> SafeString | str:
         return link(line.mailbox or line.domain) if line.address_id is None else str(line.address)
 
-    @display(description=gettext_lazy("Stato"), label=LINE_COLOURS)
-    def line_state(self, line: OrderLine) -> tuple[str, str]:
-        return line.status, line.get_status_display()
+    of_plan = shown("plan", gettext_lazy("Tipologia"))
+    price = shown("net", gettext_lazy("Netto"))
+    expiry_then = shown("old_expiry", gettext_lazy("Scadenza alla conferma"))
+    paid = shown("period", gettext_lazy("Periodo"))
+
+    @display(description=gettext_lazy("Stato"))
+    def state(self, line: OrderLine) -> SafeString:
+        return badge(LINE_COLOURS[OrderLine.Status(line.status)], line.get_status_display())
 
     @display(description=gettext_lazy("Spazio"))
     def space(self, line: OrderLine) -> str:
         if line.mailbox_gb is None:
-            return "-"
+            return NOTHING
         return _("%(mailbox)s GB + archivio %(archive)s GB") % {"mailbox": line.mailbox_gb, "archive": line.archive_gb}
-
-    @display(description=gettext_lazy("Netto"))
-    def net_in_euro(self, line: OrderLine) -> str:
-        return euro(line.net)
 
     @display(description=gettext_lazy("Intestatario confermato"))
     def holder_as_confirmed(self, line: OrderLine) -> str:
         holder = getattr(line, "holder", None)
-        return f"{holder.display_name}, {holder.own_fiscal_key()}" if holder else "-"
+        return f"{holder.display_name}, {holder.own_fiscal_key()}" if holder else NOTHING
 
 
 class PaymentInline(ReadOnlyInline):
     model = Payment
-    fields = ("provider", "status", "amount", "currency", "remote_id", "reason", "created_at", "registered_at")
-    show_change_link = True
+    fields = ("page", "provider", "paid", "remote_id", "reason", "started", "registered")
+    related = ("order",)
+    paid = shown("amount", gettext_lazy("Importo"))
+    started = shown("created_at", gettext_lazy("Avviato il"))
+    registered = shown("registered_at", gettext_lazy("Registrato il"))
+
+    @display(description=gettext_lazy("Pagamento"))
+    def page(self, payment: Payment) -> SafeString | str:
+        return link(payment)
 
 
 class AllocationInline(ReadOnlyInline):
     """What paid the order: bank money and on-line payments alike."""
 
     model = Allocation
-    fields = ("source", "amount", "made_by", "made_at")
+    fields = ("source", "given", "by", "at")
     related = ("receipt", "payment__order", "made_by")
+    given = shown("amount", gettext_lazy("Importo"))
+    by = shown("made_by", gettext_lazy("Chi"))
+    at = shown("made_at", gettext_lazy("Quando"))
 
     @display(description=gettext_lazy("Da che cosa"))
     def source(self, allocation: Allocation) -> SafeString | str:
@@ -97,9 +113,19 @@ class AllocationInline(ReadOnlyInline):
 
 class EventInline(ReadOnlyInline):
     model = OrderEvent
-    fields = ("at", "line_target", "before", "after", "actor", "why")
+    fields = ("on", "line_target", "from_state", "to_state", "by", "why")
+    on = shown("at", gettext_lazy("Quando"))
+    by = shown("actor", gettext_lazy("Chi"))
     related = ("line__mailbox__address", "line__domain", "line__address", "actor")
     per_page = 50
+
+    @display(description=gettext_lazy("Da"))
+    def from_state(self, event: OrderEvent) -> str:
+        return STATUSES.get(event.before, NOTHING)
+
+    @display(description=gettext_lazy("A"))
+    def to_state(self, event: OrderEvent) -> str:
+        return STATUSES.get(event.after, NOTHING)
 
     @display(description=gettext_lazy("Riga"))
     def line_target(self, event: OrderEvent) -> str:
@@ -108,8 +134,14 @@ class EventInline(ReadOnlyInline):
 
 class CaseInline(ReadOnlyInline):
     model = Case
-    fields = ("kind", "detail", "amount", "opened_at", "closed_at", "resolution")
-    show_change_link = True
+    fields = ("page", "detail", "worth", "opened", "closed", "resolution")
+    worth = shown("amount", gettext_lazy("Importo"))
+    opened = shown("opened_at", gettext_lazy("Aperto il"))
+    closed = shown("closed_at", gettext_lazy("Chiuso il"))
+
+    @display(description=gettext_lazy("Caso"))
+    def page(self, case: Case) -> SafeString | str:
+        return link(case)
 
 
 def orders_found(term: str) -> Q:
@@ -127,7 +159,7 @@ def orders_found(term: str) -> Q:
 
 @admin.register(Order)
 class OrderAdmin(ReadOnlyAdmin):
-    list_display = ("number", "state", "kind", "owner", "total_in_euro", "method", "confirmed_at", "lapses_on")
+    list_display = ("number", "state", "kind", "owner", "total_in_euro", "method", "confirmed", "payable_through")
     list_filter = ("status", "kind", "method")
     list_select_related = ("owner",)
     search_fields = ("number",)  # the box to type in; orders_found decides what it searches
@@ -141,24 +173,36 @@ class OrderAdmin(ReadOnlyAdmin):
         (None, {"fields": (("number", "state"), ("kind", "years_in_words"), ("owner", "placed_by"), "email")}),
         (
             gettext_lazy("Importi"),
-            {"fields": (("total_in_euro", "due_in_euro", "missing"), ("taxable", "vat", "vat_rate"))},
+            {"fields": (("total_in_euro", "due_in_euro"), ("net", "vat_in_words"), "missing")},
         ),
         (
             gettext_lazy("Pagamento"),
-            {"fields": (("method", "transfer_declared_on", "lapses_on"), ("reference", "paid_at", "collected_at"))},
+            {"fields": (("method", "declared"), ("reference", "payable_through"), ("paid", "collected"))},
         ),
         (
             gettext_lazy("Contratto"),
             {
                 "fields": (
-                    ("confirmed_at", "fulfilled_at"),
-                    ("terms_version", "terms_accepted_at", "terms_ip"),
-                    ("is_consumer", "immediate_start"),
-                    "billing_as_fixed",
+                    ("confirmed", "fulfilled"),
+                    ("terms_version", "accepted"),
+                    ("terms_ip", "consumer"),
+                    ("immediate", "billing_as_fixed"),
                 )
             },
         ),
     )
+    total_in_euro = shown("total", gettext_lazy("Totale"))
+    due_in_euro = shown("amount_due", gettext_lazy("Da pagare"))
+    net = shown("taxable", gettext_lazy("Imponibile"))
+    declared = shown("transfer_declared_on", gettext_lazy("Bonifico dichiarato il"))
+    payable_through = shown("lapses_on", gettext_lazy("Pagabile fino al"))
+    paid = shown("paid_at", gettext_lazy("Pagato il"))
+    collected = shown("collected_at", gettext_lazy("Incassato il"))
+    confirmed = shown("confirmed_at", gettext_lazy("Confermato il"))
+    fulfilled = shown("fulfilled_at", gettext_lazy("Evaso il"))
+    accepted = shown("terms_accepted_at", gettext_lazy("Condizioni accettate il"))
+    consumer = shown("is_consumer", gettext_lazy("Consumatore"))
+    immediate = shown("immediate_start", gettext_lazy("Inizio immediato richiesto"))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Order]:
         return super().get_queryset(request).select_related("owner", "placed_by", "billing")
@@ -177,25 +221,21 @@ class OrderAdmin(ReadOnlyAdmin):
     def has_cancel_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return request.user.has_perm("renewals.change_order")
 
-    @display(description=gettext_lazy("Stato"), label=COLOURS)
-    def state(self, order: Order) -> tuple[str, str]:
-        return order.status, order.get_status_display()
+    @display(description=gettext_lazy("Stato"))
+    def state(self, order: Order) -> SafeString:
+        return badge(COLOURS[Order.Status(order.status)], order.get_status_display())
+
+    @display(description=gettext_lazy("IVA"))
+    def vat_in_words(self, order: Order) -> str:
+        return f"{euro(order.vat)} ({PercentField().prepare_value(order.vat_rate)} %)"
 
     @display(description=gettext_lazy("Frequenza di rinnovo"))
     def years_in_words(self, order: Order) -> str:
-        return years(order.years) if order.years else "-"
-
-    @display(description=gettext_lazy("Totale"))
-    def total_in_euro(self, order: Order) -> str:
-        return euro(order.total)
-
-    @display(description=gettext_lazy("Da pagare"))
-    def due_in_euro(self, order: Order) -> str:
-        return euro(order.amount_due)
+        return years(order.years) if order.years else NOTHING
 
     @display(description=gettext_lazy("Mancano"))
     def missing(self, order: Order) -> str:
-        return euro(missing_of(order)) if order.is_awaiting_payment else "-"
+        return euro(missing_of(order)) if order.is_awaiting_payment else NOTHING
 
     @display(description=gettext_lazy("Causale del bonifico"))
     def reference(self, order: Order) -> str:
@@ -205,13 +245,13 @@ class OrderAdmin(ReadOnlyAdmin):
     def billing_as_fixed(self, order: Order) -> SafeString | str:
         billing = getattr(order, "billing", None)
         if billing is None:
-            return "-"
+            return NOTHING
         place = f"{billing.address}, {billing.postal_code} {billing.city} {billing.province}"
         fixed = (
             _("fissati il %(day)s") % {"day": in_words(billing.fixed_at)} if billing.fixed_at else _("alla conferma")
         )
         rows = (billing.display_name, f"{billing.codice_fiscale} {billing.partita_iva}", place, f"({fixed})")
-        return format_html_join(format_html("<br>"), "{}", ((row,) for row in rows))
+        return format_html_join(mark_safe("<br>"), "{}", ((row,) for row in rows))
 
     @action(
         description=gettext_lazy("Registra un accredito"), url_path="accredito", permissions=["record"], icon="payments"

@@ -1,12 +1,16 @@
 """On-line attempts and the webhooks that told of them, to look at: only payments.flows moves them (R18, R22)."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
 from mailboxes.admin.base import MOST_FOUND, ReadOnlyAdmin, ReadOnlyInline
+from mailboxes.admin.shown import NOTHING, badge, shown
 from payments.models import Payment, PaymentEvent, ProviderEvent
 from pecportal.formats import euro
 from renewals.models import Order
@@ -24,10 +28,23 @@ COLOURS = {
 }
 
 
+STATUSES: dict[str, Any] = dict(Payment.Status.choices)
+
+
 class PaymentEventInline(ReadOnlyInline):
     model = PaymentEvent
-    fields = ("at", "before", "after", "why")
+    fields = ("on", "from_state", "to_state", "reason")
     tab = False
+    on = shown("at", gettext_lazy("Quando"))
+    reason = shown("why", gettext_lazy("Perché"))
+
+    @display(description=gettext_lazy("Da"))
+    def from_state(self, event: PaymentEvent) -> str:
+        return STATUSES.get(event.before, NOTHING)
+
+    @display(description=gettext_lazy("A"))
+    def to_state(self, event: PaymentEvent) -> str:
+        return STATUSES.get(event.after, NOTHING)
 
 
 @admin.register(Payment)
@@ -49,13 +66,17 @@ class PaymentAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
     inlines = (PaymentEventInline, AllocationInline, CaseInline)
     fieldsets = (
-        (None, {"fields": (("order", "state", "amount_in_euro"), ("provider", "remote_id"), "reason")}),
-        (gettext_lazy("Quando"), {"fields": (("created_at", "registered_at"), ("next_check_at", "checks"))}),
-        (
-            gettext_lazy("Chi e come"),
-            {"fields": (("started_by", "method"), ("auto_renewal_agreed", "consent_text_version"))},
-        ),
+        (None, {"fields": (("order", "state"), ("amount_in_euro", "provider"), "remote_id", "reason")}),
+        (gettext_lazy("Quando"), {"fields": (("started", "registered"), ("next_check", "times_asked"))}),
+        (gettext_lazy("Chi e come"), {"fields": (("started_by", "with_method"), ("agreed", "agreed_text"))}),
     )
+    started = shown("created_at", gettext_lazy("Avviato il"))
+    registered = shown("registered_at", gettext_lazy("Registrato il"))
+    next_check = shown("next_check_at", gettext_lazy("Da richiedere il"))
+    times_asked = shown("checks", gettext_lazy("Richiesto volte"))
+    with_method = shown("method", gettext_lazy("Metodo salvato"))
+    agreed = shown("auto_renewal_agreed", gettext_lazy("Rinnovo automatico accettato"))
+    agreed_text = shown("consent_text_version", gettext_lazy("Testo del consenso"))
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         term = search_term.strip()
@@ -65,9 +86,9 @@ class PaymentAdmin(ReadOnlyAdmin):
         named = list(Payment.objects.filter(remote_id=term).values_list("pk", flat=True)[:MOST_FOUND])
         return queryset.filter(pk__in=named) | queryset.filter(order__in=list(orders)), False
 
-    @display(description=gettext_lazy("Stato"), label=COLOURS)
-    def state(self, payment: Payment) -> tuple[str, str]:
-        return payment.status, payment.get_status_display()
+    @display(description=gettext_lazy("Stato"))
+    def state(self, payment: Payment) -> SafeString:
+        return badge(COLOURS[Payment.Status(payment.status)], payment.get_status_display())
 
     @display(description=gettext_lazy("Importo"))
     def amount_in_euro(self, payment: Payment) -> str:
@@ -76,8 +97,13 @@ class PaymentAdmin(ReadOnlyAdmin):
 
 @admin.register(ProviderEvent)
 class ProviderEventAdmin(ReadOnlyAdmin):
-    list_display = ("provider", "event_id", "remote_id", "received_at", "processed_at")
+    list_display = ("provider", "event", "about", "received", "processed")
     list_filter = ("provider", ("processed_at", admin.EmptyFieldListFilter))
     search_fields = ("event_id__exact", "remote_id__exact")
+    fields = (("provider", "event"), ("about", "received"), "processed")
+    event = shown("event_id", gettext_lazy("Id dell'evento"))
+    about = shown("remote_id", gettext_lazy("Id del pagamento"))
+    received = shown("received_at", gettext_lazy("Ricevuto il"))
+    processed = shown("processed_at", gettext_lazy("Lavorato il"))
     search_help_text = gettext_lazy("Id dell'evento o del pagamento presso il gestore, per intero")
     ordering = ("-id",)

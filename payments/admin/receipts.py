@@ -9,11 +9,13 @@ from django.db.models import DecimalField, F, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
 from mailboxes.admin.base import ReadOnlyAdmin, ReadOnlyInline, admin_url
+from mailboxes.admin.shown import badge, shown
 from payments import bank
 from payments.models import Allocation, Receipt
 from pecportal import clock
@@ -65,14 +67,18 @@ class MatchFilter(admin.SimpleListFilter):
 
 class AllocatedInline(ReadOnlyInline):
     model = Allocation
-    fields = ("order", "amount", "made_by", "made_at")
+    fields = ("for_order", "given", "by", "at")
     related = ("order", "made_by")
+    for_order = shown("order", gettext_lazy("Ordine"))
+    given = shown("amount", gettext_lazy("Importo"))
+    by = shown("made_by", gettext_lazy("Chi"))
+    at = shown("made_at", gettext_lazy("Quando"))
     tab = False
 
 
 @admin.register(Receipt)
 class ReceiptAdmin(ReadOnlyAdmin):
-    list_display = ("bank_reference", "standing", "amount_in_euro", "left_in_euro", "value_date", "payer", "remittance")
+    list_display = ("bank_reference", "standing", "amount_in_euro", "left_in_euro", "value", "payer", "remittance")
     list_filter = (MatchFilter, "bank_account")
     search_fields = ("bank_reference",)  # the box to type in; see get_search_results
     search_help_text = gettext_lazy(
@@ -83,9 +89,9 @@ class ReceiptAdmin(ReadOnlyAdmin):
     actions_detail = ("allocate",)
     inlines = (AllocatedInline, CaseInline)
     fieldsets = (
-        (None, {"fields": (("amount_in_euro", "left_in_euro", "standing"), ("value_date", "payer"), "remittance")}),
-        (gettext_lazy("In banca"), {"fields": (("bank_account", "bank_reference", "currency"),)}),
-        (gettext_lazy("Registrazione"), {"fields": (("recorded_by", "recorded_at"),)}),
+        (None, {"fields": (("amount_in_euro", "standing"), ("left_in_euro", "value"), ("payer", "remittance"))}),
+        (gettext_lazy("In banca"), {"fields": (("bank_account", "bank_reference"), "currency")}),
+        (gettext_lazy("Registrazione"), {"fields": (("recorded_by", "recorded"),)}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Receipt]:
@@ -116,15 +122,15 @@ class ReceiptAdmin(ReadOnlyAdmin):
     def has_allocate_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return request.user.has_perm("payments.add_allocation")
 
-    @display(description=gettext_lazy("Attribuzione"), label={"da": "warning", "parte": "warning", "fatta": "success"})
-    def standing(self, receipt: Any) -> tuple[str, str]:
-        if receipt.given >= receipt.amount:
-            return "fatta", _("Attribuito")
-        return ("parte", _("In parte")) if receipt.given else ("da", _("Da attribuire"))
+    amount_in_euro = shown("amount", gettext_lazy("Importo"))
+    value = shown("value_date", gettext_lazy("Data valuta"))
+    recorded = shown("recorded_at", gettext_lazy("Registrato il"))
 
-    @display(description=gettext_lazy("Importo"))
-    def amount_in_euro(self, receipt: Receipt) -> str:
-        return euro(receipt.amount)
+    @display(description=gettext_lazy("Attribuzione"))
+    def standing(self, receipt: Any) -> SafeString:
+        if receipt.given >= receipt.amount:
+            return badge("success", _("Attribuito"))
+        return badge("warning", _("In parte") if receipt.given else _("Da attribuire"))
 
     @display(description=gettext_lazy("Da attribuire"))
     def left_in_euro(self, receipt: Any) -> str:

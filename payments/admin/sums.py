@@ -1,4 +1,4 @@
-"""What is left of some money, and what an order still lacks: for staff to read; bank.allocate counts again under lock."""
+"""What is left of a receipt, and what an order still lacks: to read; bank.allocate counts again under its lock."""
 
 from decimal import Decimal
 

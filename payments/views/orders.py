@@ -56,14 +56,15 @@ def order(request: HttpRequest, number: str, **kwargs: object) -> HttpResponse:
     found = order_or_404(request, number)
     user = user_of(request)
     where, _auto = _where(request, found)
+    to_come = [line for line in where.next if not line.done]
     billing = None if user.is_mailbox else getattr(found, "billing", None)
     lines = [
         {"line": line, "new_expiry": new_expiry(found, line), "holder": identity_rows(getattr(line, "holder", None))}
         for line in found.lines.all()
     ]  # fmt: skip
     context = {
-        "order": found, "panel": where, "lines": lines, "state_look": STATE_LOOKS.get(found.status, "cancellata"),
-        "movements": movements(found),
+        "order": found, "panel": where, "next": to_come, "lines": lines, "movements": movements(found),
+        "state_look": STATE_LOOKS.get(found.status, "cancellata"),
         "billing": billing, "billing_rows": identity_rows(billing),
         "facts": order_rows(found, email=found.email if shows_email(found, user) else ""),
         "vat_percent": (found.vat_rate * 100).normalize(),

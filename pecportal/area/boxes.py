@@ -12,7 +12,7 @@ from accounts.models import User
 from mailboxes import rules
 from mailboxes.flows import measured
 from mailboxes.models import Mailbox
-from mailboxes.models.boxes import Phase
+from mailboxes.models.boxes import MailboxQuerySet, Phase
 from mailboxes.platform.base import Usage
 from payments import auto_renewal
 from payments.models import AutoRenewal, Payment
@@ -27,7 +27,7 @@ COMPACT_FROM = 11  # from how many boxes on the list a line each is better than 
 FULL_FROM = 0.9  # from how much of its space a meter warns
 
 
-def owned_by(user: User) -> QuerySet[Mailbox]:
+def owned_by(user: User) -> MailboxQuerySet:
     """The boxes of an account, through the one door (R1). The second filter lets the owner's index serve the list."""
     return Mailbox.objects.visible_to(user).filter(owner=user)
 
@@ -86,6 +86,11 @@ class BoxCard:
     measured: bool
     order: OpenOrder | None
     consent: AutoRenewal | None = None
+
+    @property
+    def local_part(self) -> str:
+        """What stands before the @, where a long address may best break."""
+        return self.box.address.name.removesuffix(f"@{self.box.address.host}")
 
     @property
     def is_live(self) -> bool:
@@ -194,7 +199,7 @@ class BoxCard:
             today=self.today,
             expires_on=box.expires_on,
             delete_from=box.delete_from,
-            charge_on=self.charge.date if self.charge else None,
+            charge_on=self.charge.day if self.charge else None,
             change_on=box.change_on if box.change_on and box.change_on > self.today else None,
             change_label=_("passa a %(plan)s") % {"plan": other_plan} if other_plan else _("cambio di spazio"),
             in_full=in_full,

@@ -11,7 +11,7 @@ def rows(holder: Holder) -> list[dict[str, str]]:
     if holder.province:
         town = f"{town} ({holder.province})"
     facts = [
-        (_("Titolare"), holder.display_name),
+        (_("Nome o denominazione"), holder.display_name),
         (_("Codice fiscale"), holder.codice_fiscale),
         (_("Partita IVA"), holder.partita_iva),
         (_("E-mail di contatto"), holder.contact_email),

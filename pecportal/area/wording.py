@@ -12,22 +12,22 @@ from django.utils.translation import gettext as _
 class Said:
     """A day as sentences say it on `today`: `{{ expiry.il }}` is "il 1 gennaio 2027", "l'8 febbraio" this year."""
 
-    date: date
+    day: date
     today: date
 
     @property
     def days(self) -> int:
         """Days from today, negative when past."""
-        return (self.date - self.today).days
+        return (self.day - self.today).days
 
     @property
     def written(self) -> str:
-        text = formats.date_format(self.date, "j F" if self.date.year == self.today.year else "j F Y")
+        text = formats.date_format(self.day, "j F" if self.day.year == self.today.year else "j F Y")
         return text.lower() if (get_language() or "").startswith("it") else text
 
     @property
     def _elides(self) -> bool:
-        return self.date.day in (8, 11)
+        return self.day.day in (8, 11)
 
     @property
     def il(self) -> str:

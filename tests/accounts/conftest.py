@@ -1,5 +1,6 @@
 """Helpers for the tests of accounts; the people are those of tests/conftest.py."""
 
+import uuid
 from collections.abc import Callable
 
 import pytest
@@ -8,6 +9,13 @@ from post_office.models import Email
 from stdnum.it import codicefiscale
 
 PASSWORD = "Prova-pec-2026"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(settings):
+    """Limits count in the cache, and a neighbour of pytest-xdist may clear a shared one at any moment."""
+    locmem = "django.core.cache.backends.locmem.LocMemCache"
+    settings.CACHES = {"default": {"BACKEND": locmem, "LOCATION": uuid.uuid4().hex}}
 
 
 @pytest.fixture

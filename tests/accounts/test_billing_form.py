@@ -2,16 +2,24 @@
 
 import pytest
 
-from accounts.fiscal_forms import BillingForm, FiscalIdentityForm, OwnBillingForm
+from accounts.billing_forms import BillingForm, OwnBillingForm
+from accounts.fiscal_forms import FiscalIdentityForm
 from accounts.models import BillingProfile, FiscalIdentity
 from mailboxes.models import Holder
 
 ADDRESS = {
-    "address": "via Roma 1", "postal_code": "00184", "city": "Roma", "province": "RM", "country": "IT", "phone": "0612345678",
+    "address": "via Roma 1", "postal_code": "00184", "city": "Roma", "province": "RM", "country": "IT",
+    "phone": "0612345678",
 }  # fmt: skip
 PERSON = {"first_name": "Mario", "last_name": "Rossi", "codice_fiscale": "RSSMRA85T10A562S", **ADDRESS}
 VAT = {"partita_iva": "00743110157"}
-BODY = {"company_name": "Verdi srl", "codice_fiscale": "00743110157", "first_name": "Mario", "last_name": "Rossi", **ADDRESS}
+BODY = {
+    "company_name": "Verdi srl",
+    "codice_fiscale": "00743110157",
+    "first_name": "Mario",
+    "last_name": "Rossi",
+    **ADDRESS,
+}
 COMPLETE = {
     "person": {**PERSON, "subject": "person", "is_consumer": "True"},
     "sole_trader": {**PERSON, **VAT, "subject": "sole_trader", "company_name": "Rossi di Mario Rossi"},
@@ -27,6 +35,8 @@ REQUIRED = {
     "company": ALWAYS | {"company_name"},
     "public_body": ALWAYS | {"company_name", "sdi_code"},
 }
+
+REPRESENTATIVE = "representative_codice_fiscale"
 
 pytestmark = pytest.mark.django_db
 
@@ -64,8 +74,8 @@ def test_a_missing_field_is_named(missing):
         ("person", {"birth_date": "1985-12-11"}, "codice_fiscale", "Il codice fiscale non corrisponde alla data"),
         ("person", {"birth_date": "2985-12-10"}, "birth_date", "La data di nascita è nel futuro"),
         ("person", {"codice_fiscale": "00743110157"}, "codice_fiscale", "Il codice fiscale di una persona ha 16"),
-        ("company", {"codice_fiscale": "RSSMRA85T10A562S"}, "codice_fiscale", "Questo è il codice fiscale di una persona"),
-        ("company", {"representative_codice_fiscale": "BNCBRN75H12F205E"}, "representative_codice_fiscale", "Il codice fiscale"),
+        ("company", {"codice_fiscale": "RSSMRA85T10A562S"}, "codice_fiscale", "Questo è il codice fiscale di una"),
+        ("company", {REPRESENTATIVE: "BNCBRN75H12F205E"}, REPRESENTATIVE, "Il codice fiscale non corrisponde al"),
         ("company", {"partita_iva": "00743110158"}, "partita_iva", "La partita IVA contiene un errore"),
         ("company", {"sdi_code": "UF1X2Y"}, "sdi_code", "Il codice destinatario ha 7 caratteri"),
         ("company", {"sdi_pec": "fatture@pec.verdi.example"}, "sdi_pec", "Indica il codice destinatario o la PEC"),
@@ -76,7 +86,7 @@ def test_a_missing_field_is_named(missing):
         ("person", {"phone": "boh"}, "phone", "Scrivi il numero di telefono"),
         ("person", {"first_name": "Ma\x07rio"}, "first_name", "C'è un carattere invisibile"),
         ("person", {"city": "Łódź"}, "city", "Il carattere «Ł»"),
-        ("person", {"first_name": "M" * 61}, "first_name", "Assicurati che questo valore non contenga più di 60 caratteri"),
+        ("person", {"first_name": "M" * 61}, "first_name", "Assicurati che questo valore non contenga più di 60"),
     ],
 )  # fmt: skip
 def test_what_contradicts_is_told_beside_its_field(kind, change, field, beginning):
@@ -93,7 +103,15 @@ def test_what_is_typed_is_normalised_before_it_is_measured():
 
 
 def test_a_woman_born_on_the_1st_matches_day_41():
-    form = own({**COMPLETE["person"], "first_name": "Chiara", "last_name": "Conti", "codice_fiscale": "CNTCHR83T41D969D", "birth_date": "1983-12-01"})
+    form = own(
+        {
+            **COMPLETE["person"],
+            "first_name": "Chiara",
+            "last_name": "Conti",
+            "codice_fiscale": "CNTCHR83T41D969D",
+            "birth_date": "1983-12-01",
+        }
+    )
     assert form.errors == {}
 
 

@@ -9,12 +9,13 @@ from django.db import IntegrityError
 from django.test import Client
 from django.urls import reverse
 
-from accounts.fiscal_forms import BillingForm, OwnBillingForm
+from accounts.billing_forms import BillingForm, OwnBillingForm
 from accounts.models import BillingProfile, User
 
 DATI = "/area-clienti/dati/"
 MINE = {
-    "subject": "person", "shown": "person", "first_name": "Alice", "last_name": "Rossi", "codice_fiscale": "RSSLCA80A41H501U",
+    "subject": "person", "shown": "person", "first_name": "Alice", "last_name": "Rossi",
+    "codice_fiscale": "RSSLCA80A41H501U",
     "address": "via Nuova 2", "postal_code": "20121", "city": "Milano", "province": "MI", "country": "IT",
     "phone": "+39 02 123456", "is_consumer": "False",
 }  # fmt: skip
@@ -52,7 +53,12 @@ def test_saving_writes_normalised_data_and_a_row_of_history(page, alice):
     response = page.post(DATI, MINE)
     assert response.url == DATI
     profile = BillingProfile.objects.get(user=alice)
-    assert (profile.address, profile.city, profile.phone, profile.is_consumer) == ("via Nuova 2", "Milano", "+3902123456", False)
+    assert (profile.address, profile.city, profile.phone, profile.is_consumer) == (
+        "via Nuova 2",
+        "Milano",
+        "+3902123456",
+        False,
+    )
     entry = LogEntry.objects.get_for_object(profile).filter(action=LogEntry.Action.UPDATE).latest("timestamp")
     assert entry.changes_dict["city"] == ["Roma", "Milano"]
     assert entry.actor == alice
@@ -127,6 +133,21 @@ def test_the_code_itself_stays(page, alice):
     data = {**MINE, "first_name": "Mario", "codice_fiscale": "RSSMRA85T10A562S"}
     assert str(OwnBillingForm.LOCKED) in main(page.post(DATI, data))
     assert BillingProfile.objects.get(user=alice).fiscal_key == "RSSLCA80A41H501U"
+
+
+def test_a_person_becomes_a_company_only_through_support(page, alice):
+    shown = main(page.get(DATI))
+    assert ("Ditta individuale" in shown, "Persona giuridica" in shown, "readonly" in shown) == (True, False, True)
+    data = {
+        **MINE,
+        "subject": "company",
+        "shown": "company",
+        "company_name": "Alice srl",
+        "codice_fiscale": "00743110157",
+    }
+    shown = main(page.post(DATI, data))
+    assert "Da persona a società o ente si passa con l'assistenza: scrivile." in shown
+    assert BillingProfile.objects.get(user=alice).subject == "person"
 
 
 def test_the_birth_date_shows_as_browsers_want_it(page, alice):

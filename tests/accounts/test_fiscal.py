@@ -37,7 +37,9 @@ def test_a_code_with_replaced_digits_is_valid_and_keeps_its_date(first15, person
     code = personal_code(first15)
     assert fiscal.check_personal_code(code) == code
     fiscal.check_birth_date(code, date(1985, 12, 10))
-    assert refusal(fiscal.check_birth_date, code, date(1985, 12, 11)).startswith("Il codice fiscale non corrisponde alla data")
+    assert refusal(fiscal.check_birth_date, code, date(1985, 12, 11)).startswith(
+        "Il codice fiscale non corrisponde alla data"
+    )
 
 
 @pytest.mark.parametrize(
@@ -133,14 +135,19 @@ def test_a_name_in_another_alphabet_cannot_be_compared():
 
 @pytest.mark.parametrize(
     ("first15", "born"),
-    [("RSSMRA85T10A562", date(1985, 12, 10)), ("CNTCHR83T41D969", date(1983, 12, 1)), ("RSSMRA03A71A562", date(2003, 1, 31))],
+    [
+        ("RSSMRA85T10A562", date(1985, 12, 10)),
+        ("CNTCHR83T41D969", date(1983, 12, 1)),
+        ("RSSMRA03A71A562", date(2003, 1, 31)),
+    ],
 )
 def test_the_birth_date_is_in_the_code_plus_40_for_a_woman(first15, born, personal_code):
     code = personal_code(first15)
     fiscal.check_birth_date(code, born)
     for wrong in (born.replace(year=born.year + 1), born.replace(day=15)):
         assert refusal(fiscal.check_birth_date, code, wrong) == (
-            "Il codice fiscale non corrisponde alla data di nascita indicata: controlla i caratteri dal settimo all'undicesimo."
+            "Il codice fiscale non corrisponde alla data di nascita indicata: controlla i caratteri dal settimo "
+            "all'undicesimo."
         )
 
 

@@ -63,7 +63,9 @@ def test_nonsense_is_told_and_stays(url, client, db):
 def test_too_many_requests_from_one_connection(client, db):
     for n in range(10):
         assert client.post(reverse("accounts:username"), {"email": f"a{n}@posta.example"}).status_code == 302
-    assert "Troppe richieste da questa connessione" in main(client.post(reverse("accounts:username"), {"email": "b@posta.example"}))
+    assert "Troppe richieste da questa connessione" in main(
+        client.post(reverse("accounts:username"), {"email": "b@posta.example"})
+    )
     for n in range(10):
         assert client.post(reverse("account_reset_password"), {"email": f"a{n}@posta.example"}).status_code == 302
     response = client.post(reverse("account_reset_password"), {"email": "b@posta.example"})
@@ -85,7 +87,9 @@ def test_a_reset_link_sets_the_password_once_and_ends_other_sessions(client, ali
     assert link.rstrip("/").rpartition("-")[2] not in form_url  # the key is not left in the address
     assert "almeno 10 caratteri" in main(client.post(form_url, {"password1": "corta", "password2": "corta"}))
     assert "sono diverse" in main(client.post(form_url, {"password1": NEW, "password2": NEW + "x"}))
-    assert client.post(form_url, {"password1": NEW, "password2": NEW}).url == reverse("account_reset_password_from_key_done")
+    assert client.post(form_url, {"password1": NEW, "password2": NEW}).url == reverse(
+        "account_reset_password_from_key_done"
+    )
     assert sent()[-1] == ("alice@posta.example", "La password del tuo account è cambiata")
     assert elsewhere.get("/area-clienti/dati/").status_code == 302
     assert "Questo link è già stato usato" in main(Client().get(link, follow=True))
@@ -102,6 +106,8 @@ def test_a_reset_link_proves_the_email_it_went_to(client, db, last_mail):
     assert (address.email, address.verified, address.primary) == ("nuovo@posta.example", True, True)
 
 
-@pytest.mark.parametrize("name", ["account_reset_password_done", "account_reset_password_from_key_done", "accounts:username_inviato"])
+@pytest.mark.parametrize(
+    "name", ["account_reset_password_done", "account_reset_password_from_key_done", "accounts:username_inviato"]
+)
 def test_the_last_pages_open(name, client, db):
     assert client.get(reverse(name)).status_code == 200

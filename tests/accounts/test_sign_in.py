@@ -8,7 +8,9 @@ from django.urls import NoReverseMatch, reverse
 from accounts.models import User
 
 PASSWORD = "Prova-pec-2026"
-WRONG = "Questi dati di accesso non corrispondono: controlla il nome e la password, e che le maiuscole non siano bloccate."
+WRONG = (
+    "Questi dati di accesso non corrispondono: controlla il nome e la password, e che le maiuscole non siano bloccate."
+)
 LIMIT = "Troppi tentativi sbagliati da questa connessione: riprova fra cinque minuti, oppure recupera la password."
 
 
@@ -36,7 +38,9 @@ def test_the_tabs_keep_where_to_go_next(client, db):
 
 
 @pytest.mark.parametrize("con", ["casella", "account"])
-@pytest.mark.parametrize("typed", ["2000001@pecportal.example", " 2000001@PECportal.example ", "alice@posta.example", "Alice@Posta.Example"])
+@pytest.mark.parametrize(
+    "typed", ["2000001@pecportal.example", " 2000001@PECportal.example ", "alice@posta.example", "Alice@Posta.Example"]
+)
 def test_an_account_signs_in_on_either_tab_with_username_or_email(alice, client, sign_in, typed, con):
     assert sign_in(typed, con=con).url == reverse("area:home")
     assert user_of(client) == alice.username

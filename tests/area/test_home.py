@@ -41,7 +41,7 @@ def test_things_to_do_come_first_and_lead_where_they_are_done(see, signed_in, al
         "1 casella è scaduta e si può ancora rinnovare",
         "3 caselle scadono entro 30 giorni",
         "1 casella di altri titolari scade entro 30 giorni",
-        "1 ordine da pagare",
+        "1 ordine da pagare · Vedi e paga",
     ):
         assert sentence in text.split("Gestisci")[0]
     assert "Caselle 7 Scadono entro 30 giorni 4 Scadute 1" in text
@@ -67,7 +67,7 @@ def test_a_box_that_cannot_be_renewed_any_more_is_counted_but_not_to_do(see, ali
 def test_the_areas(see, signed_in, alice, today):
     flows.open_domain(name="a.example", mail_host="a.example", owner=alice, expires_on=today + timedelta(days=9))
     text = see(alice, HOME)
-    assert "1 dominio con caselle PEC." in text
+    assert "Domini con caselle PEC 1" in text
     page = signed_in(alice).get(HOME).content.decode()
     for path in ("/area-clienti/pec/", "/area-clienti/domini/", "/area-clienti/ordini/", "/area-clienti/dati/"):
         assert f'class="btn btn--primary" href="{path}"' in page or f'class="btn btn--secondary" href="{path}"' in page

@@ -140,7 +140,7 @@ def test_auto_renewal_that_really_was_paid(both, alice, box):
         settle.fulfil(order.pk)
     _listed, alone, pages = both(alice, box)
     assert shown(pages, box) == {"off"}
-    assert "la casella si rinnova per 1 anno, al prezzo di quel giorno. L'importo accettato è" in alone
+    assert " si rinnova per 1 anno, al prezzo di quel giorno. L'importo accettato è" in alone
     assert "Paghi con" in alone
 
 
@@ -285,7 +285,7 @@ def test_used_space(both, alice, make_box, platform):
     platform.set_usage(box.address.name, mailbox_bytes=2 * 1024**3 - 1, archive_bytes=1024**3)
     listed, alone, pages = both(alice, box)
     for text in (listed, alone):
-        assert "Spazio 2,00 di 2 GB" in text
+        assert "Spazio 1,99 di 2 GB" in text
         assert "Archivio 1,00 di 3 GB" in text
     assert 'min="0" max="2" value="2.0" low="1.8" high="1.8"' in pages[0]
 

@@ -65,7 +65,9 @@ def test_a_box_on_its_way_out_does_not_expire(make_box, alice, today, phase):
 
 
 def test_boxes_of_a_domain_expire_with_it(make_box, alice, today):
-    domain = open_domain(name="rossi.example", mail_host="pec.rossi.example", owner=alice, expires_on=today - timedelta(1))
+    domain = open_domain(
+        name="rossi.example", mail_host="pec.rossi.example", owner=alice, expires_on=today - timedelta(1)
+    )
     make_box(alice, "info", plan="domain", domain=domain, host="pec.rossi.example")
     flows.run_for(today)
     assert expired() == [("info@pec.rossi.example", today)]
@@ -95,7 +97,11 @@ def test_midnight_is_romes(plans, alice, moment, recorded):
     day = moment.date()
     with time_machine.travel(moment, tick=False):
         box = open_box(
-            address="mezzanotte@pec.example", owner=alice, holder=holder_of(alice, "alice"), plan=plans.standard, expires_on=day
+            address="mezzanotte@pec.example",
+            owner=alice,
+            holder=holder_of(alice, "alice"),
+            plan=plans.standard,
+            expires_on=day,
         )
         flows.run_day()
     assert expired() == ([(box.address.name, day + timedelta(days=1))] if recorded else [])
@@ -124,8 +130,8 @@ def test_a_scaduta_box_that_was_renewed_is_recorded_anew_at_its_next_expiry(make
     first = box.expires_on
     flows.run_for(today)
     extend(
-        box=Mailbox.objects.get(pk=box.pk), years=1, source=box.public_id, plan=plans.standard, mailbox_gb=1, archive_gb=0,
-        today=today,
+        box=Mailbox.objects.get(pk=box.pk), years=1, source=box.public_id, plan=plans.standard, mailbox_gb=1,
+        archive_gb=0, today=today,
     )  # fmt: skip
     flows.run_for(today)
     assert expired() == [("torna@pec.example", first + timedelta(days=1))]

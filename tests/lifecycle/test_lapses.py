@@ -42,7 +42,12 @@ def test_an_order_lapses_the_day_after_its_last(order, today, alice):
     late, yesterday, on_it, later = order("a", -10), order("b", -1), order("c", 0), order("d", 1)
     Email.objects.all().delete()
     flows.run_for(today)
-    assert [status(o) for o in (late, yesterday, on_it, later)] == ["lapsed", "lapsed", "awaiting_payment", "awaiting_payment"]
+    assert [status(o) for o in (late, yesterday, on_it, later)] == [
+        "lapsed",
+        "lapsed",
+        "awaiting_payment",
+        "awaiting_payment",
+    ]
     assert numbers() == (2, 2, 0, 0)
     assert [line.is_open for o in (late, on_it) for line in o.lines.all()] == [False, True]
     move = late.events.filter(line=None).last()

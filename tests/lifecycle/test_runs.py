@@ -48,7 +48,9 @@ def test_every_stage_of_a_day_leaves_one_run(make_box, alice, today):
 
 
 def test_boxes_due_for_deletion_are_listed_and_live_on(make_box, alice, today):
-    kept, due, first = (make_box(alice, n, expires_in=-d) for n, d in (("novanta", 90), ("novantuno", 91), ("prima", 300)))
+    kept, due, first = (
+        make_box(alice, n, expires_in=-d) for n, d in (("novanta", 90), ("novantuno", 91), ("prima", 300))
+    )
     out = command()
     assert "deletions  2 expected, 0 done, 0 failed, 2 left" in out
     assert out.index(f"{first.public_id} from {first.delete_from}") < out.index(f"{due.public_id} from {today}")
@@ -137,7 +139,9 @@ def test_a_run_that_is_out_of_time_says_so_and_the_next_one_goes_on(make_box, al
 
 
 def test_missed_days_get_their_runs(make_box, alice, today):
-    with time_machine.travel(datetime.combine(today - timedelta(days=3), datetime.min.time(), UTC) + timedelta(hours=12)):
+    with time_machine.travel(
+        datetime.combine(today - timedelta(days=3), datetime.min.time(), UTC) + timedelta(hours=12)
+    ):
         flows.run_day()
     make_box(alice, "due-giorni-fa", expires_in=-3)
     make_box(alice, "ieri", expires_in=-1)
@@ -157,7 +161,9 @@ def test_a_past_day_does_what_was_due_then(make_box, alice, today):
     make_box(alice, "cinque", expires_in=-5)
     make_box(alice, "due", expires_in=-2)
     command("--date", str(today - timedelta(days=3)))
-    assert list(BoxEvent.objects.filter(kind="expired").values_list("box__address__name", flat=True)) == ["cinque@pec.example"]
+    assert list(BoxEvent.objects.filter(kind="expired").values_list("box__address__name", flat=True)) == [
+        "cinque@pec.example"
+    ]
     assert set(LifecycleRun.objects.values_list("day", flat=True)) == {today - timedelta(days=3)}
 
 
@@ -182,7 +188,9 @@ def test_a_dry_run_says_what_is_due_and_writes_nothing(make_box, alice, plans, t
     make_box(alice, "una", expires_in=-1)
     make_box(alice, "due", expires_in=-95)
     change = make_box(alice, "tre", plan="pro")
-    Mailbox.objects.filter(pk=change.pk).update(next_plan=plans.standard, next_mailbox_gb=1, next_archive_gb=0, change_on=today)
+    Mailbox.objects.filter(pk=change.pk).update(
+        next_plan=plans.standard, next_mailbox_gb=1, next_archive_gb=0, change_on=today
+    )
     order = place(make_box(alice, "quattro"), alice)
     Order.objects.filter(pk=order.pk).update(lapses_on=today - timedelta(days=1))
 

@@ -6,8 +6,10 @@ from decimal import Decimal as D
 import pytest
 from post_office.models import Email
 
+from mailboxes.flows import open_domain
 from mailboxes.models import Mailbox
 from payments import auto_renewal, consent
+from payments.flows import fetch_and_record
 from payments.forms import usable
 from payments.models import AutoRenewal, StoredMethod
 from payments.providers import sandbox
@@ -16,7 +18,6 @@ from pecportal.errors import RefusedError
 from tests.helpers import pay_card, pay_transfer, place, start_card
 
 pytestmark = pytest.mark.django_db
-SUBJECTS = "subject"
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def turn_on(box, user, method, years=1):
     auto_renewal.turn_on(box_id=box.pk, user=user, method_id=method.pk, years=years)
 
 
-# --- By a payment -------------------------------------------------------------------------------------------------------
+# --- By a payment -----------------------------------------------------------------------------------------------------
 
 
 def test_a_card_paid_with_the_consent_switches_it_on_when_registered(order, box, alice, commits):
@@ -40,18 +41,12 @@ def test_a_card_paid_with_the_consent_switches_it_on_when_registered(order, box,
     assert (on(box), AutoRenewal.objects.count()) == (False, 0)  # not before the registration
     sandbox.write(attempt.remote_id, status=sandbox.PAID)
     with commits():
-        auto_renewal_payment(attempt)
+        fetch_and_record(attempt.pk)
     given = AutoRenewal.objects.get()
     assert (given.years, given.amount, given.agreed_by, given.order_id) == (1, D("12.08"), alice, order.pk)
     assert (given.consent_text_version, given.method.login, given.ended_at) == ("2026-11", alice, None)
     assert on(box)
     assert Email.objects.filter(subject__icontains="rinnovo automatico attivo").count() > 0
-
-
-def auto_renewal_payment(attempt):
-    from payments.flows import fetch_and_record
-
-    fetch_and_record(attempt.pk)
 
 
 def test_the_opt_out_and_the_transfer_switch_nothing_on(order, box, alice, dario, make_box, commits):
@@ -69,7 +64,7 @@ def test_without_a_login_nothing_is_switched_on(order, box, commits):
 
 def test_a_failed_card_switches_nothing_on(order, box, attempt):
     sandbox.write(attempt.remote_id, status=sandbox.REFUSED)
-    auto_renewal_payment(attempt)
+    fetch_and_record(attempt.pk)
     assert (AutoRenewal.objects.count(), on(box)) == (0, False)
 
 
@@ -89,13 +84,13 @@ def test_a_method_that_another_login_gave_is_never_used(order, box, alice, commi
     sandbox.write(attempt.remote_id, status=sandbox.PAID, card="shared")
     StoredMethod.objects.create(login=box.login, provider="sandbox", remote_id="shared", label="Carta")
     with commits():
-        auto_renewal_payment(attempt)
+        fetch_and_record(attempt.pk)
     assert (AutoRenewal.objects.count(), on(box)) == (0, False)
     order.refresh_from_db()
     assert order.status == "fulfilled"  # the money counts all the same
 
 
-# --- By hand ------------------------------------------------------------------------------------------------------------
+# --- By hand ----------------------------------------------------------------------------------------------------------
 
 
 def test_by_hand_with_ones_own_method(box, alice, method):
@@ -112,7 +107,7 @@ def test_by_hand_the_years_are_1_to_5(box, alice, method, years):
 
 
 def test_by_hand_another_logins_method_is_refused(box, alice, carla, method):
-    """R24b: not the account's for the box's login, nor the box's for the account, nor a stranger's, nor a removed one."""
+    """R24b: not the account's for the box's login, nor the box's for the account, a stranger's, or a removed one."""
     of_box = StoredMethod.objects.create(login=box.login, provider="sandbox", remote_id="2", label="Della casella")
     of_carla = StoredMethod.objects.create(login=carla, provider="sandbox", remote_id="3", label="Di Carla")
     gone = StoredMethod.objects.create(
@@ -150,8 +145,6 @@ def test_the_day_of_the_charge_and_on_e_it_is_refused(make_box, alice, method, t
 
 
 def test_by_hand_not_for_a_box_on_a_domain(make_box, alice, method, today):
-    from mailboxes.flows import open_domain
-
     domain = open_domain(
         name="rossi.example", mail_host="pec.rossi.example", owner=alice, expires_on=today + timedelta(days=40)
     )
@@ -168,7 +161,7 @@ def test_a_strangers_box_does_not_exist(box, carla):
         auto_renewal.turn_off(box_id=box.pk, user=carla)
 
 
-# --- Off ----------------------------------------------------------------------------------------------------------------
+# --- Off --------------------------------------------------------------------------------------------------------------
 
 
 def test_off_by_whoever_sees_the_box_and_twice_is_once(box, alice, method):
@@ -181,7 +174,7 @@ def test_off_by_whoever_sees_the_box_and_twice_is_once(box, alice, method):
     assert sorted(addressed) == [["alice.contatto@posta.example"], ["alice@posta.example"]]
 
 
-# --- What is said beside a method -----------------------------------------------------------------------------------------
+# --- What is said beside a method -------------------------------------------------------------------------------------
 
 
 def test_the_next_charge_said_before_paying_is_the_one_agreed_to(order, box, alice, today, commits):

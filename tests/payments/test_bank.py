@@ -67,7 +67,14 @@ def test_what_customers_and_banks_make_of_a_causale(order):
         f"rinnovo PEC {reference} grazie", f"/RFB/{reference.replace(' ', '')}/", number, f"ordine {number.lower()}.",
     ]  # fmt: skip
     assert [bank.find_order(text) for text in found] == [order] * len(found)
-    lost = ["", "rinnovo", number.replace("-", ""), number[:-1], number + "X", "R-222222" if number != "R-222222" else ""]
+    lost = [
+        "",
+        "rinnovo",
+        number.replace("-", ""),
+        number[:-1],
+        number + "X",
+        "R-222222" if number != "R-222222" else "",
+    ]
     assert [bank.find_order(text) for text in lost] == [None] * len(lost)
 
 
@@ -181,7 +188,7 @@ def test_another_currency_is_a_case(receipt, order, dario):
     assert (status(), kinds()) == ("awaiting_payment", ["too_late"])
 
 
-# --- By its causale -----------------------------------------------------------------------------------------------------
+# --- By its causale ---------------------------------------------------------------------------------------------------
 
 
 def arrived(dario, today, remittance, reference="REF-1"):

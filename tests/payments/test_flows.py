@@ -41,7 +41,12 @@ def test_a_card_paid_moves_the_expiry_once(order, box, alice, commits):
     assert moves(payment) == [("", "created"), ("created", "pending"), ("pending", "registered")]
     assert [(a.amount, a.payment_id) for a in Allocation.objects.all()] == [(D("12.08"), payment.pk)]
     order.refresh_from_db()
-    assert (order.status, order.method, payment.next_check_at, Case.objects.count()) == ("fulfilled", "sandbox", None, 0)
+    assert (order.status, order.method, payment.next_check_at, Case.objects.count()) == (
+        "fulfilled",
+        "sandbox",
+        None,
+        0,
+    )
 
 
 @pytest.mark.parametrize(
@@ -247,7 +252,7 @@ def test_a_transfer_is_declared_once_and_only_while_it_is_awaited(order, alice, 
         flows.declare_transfer(order_id=order.pk, actor=alice)
 
 
-# --- Bank money and a card for one order --------------------------------------------------------------------------------
+# --- Bank money and a card for one order ------------------------------------------------------------------------------
 
 
 def test_a_card_pays_only_what_the_bank_money_left_missing(order, alice, dario, commits):

@@ -93,7 +93,7 @@ def test_card_refused_gives_the_reason_and_paga_again(shown, order, attempt):
     flows.fetch_and_record(attempt.pk)
     text = shown(order)
     assert "Pagamento non riuscito La banca ha risposto: carta rifiutata. Non ti è stato addebitato nulla." in text
-    assert "Paga di nuovo" in text and "Annulla" in text
+    assert " Paga Annulla " in text
 
 
 def test_card_given_up_at_the_bank(shown, order, attempt):
@@ -177,9 +177,7 @@ def test_money_in_a_case_is_said_and_paga_is_gone(shown, order, attempt, alice):
     assert "Paga " not in text
 
 
-@pytest.mark.parametrize(
-    ("status", "title"), [("refunded", "Ordine rimborsato"), ("reversed", "Ordine stornato")]
-)
+@pytest.mark.parametrize(("status", "title"), [("refunded", "Ordine rimborsato"), ("reversed", "Ordine stornato")])
 def test_money_given_back(shown, order, status, title):
     Order.objects.filter(pk=order.pk).update(status=status)  # the flows that do this come with issue C
     assert title in shown(order)

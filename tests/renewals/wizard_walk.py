@@ -9,8 +9,8 @@ from django.urls import reverse
 from mailboxes.models import Mailbox
 
 HOLDER = {
-    "email": "ordine@posta.example", "address": "via Milano 2", "postal_code": "20121", "city": "Milano", "province": "MI",
-    "country": "IT", "phone": "02 1234567",
+    "email": "ordine@posta.example", "address": "via Milano 2", "postal_code": "20121", "city": "Milano",
+    "province": "MI", "country": "IT", "phone": "02 1234567",
 }  # fmt: skip
 STANDARD = {"plan": "standard", "extra_mailbox_standard": "0"}
 CONFIRM = {"method": "transfer", "years": "1", "terms": "on", "shown_total": "12.08", "shown_years": "1"}

@@ -1,0 +1,59 @@
+"""An installation with a bit of everything, for staff to look at."""
+
+from datetime import timedelta
+from decimal import Decimal
+from types import SimpleNamespace
+
+import pytest
+
+from lifecycle import flows as lifecycle
+from mailboxes.flows import open_domain
+from mailboxes.models import Holder, Mailbox, Plan, Price, VatRate
+from payments import flows as money
+from payments.models import AutoRenewal, Case, Payment, ProviderEvent, Receipt, StoredMethod
+from payments.providers import sandbox
+from renewals.models import Order
+from tests.helpers import pay_card, pay_transfer, place, start_card
+
+
+@pytest.fixture
+def staff(client, dario):
+    client.force_login(dario)
+    return client
+
+
+@pytest.fixture
+def world(make_box, alice, carla, dario, plans, today) -> SimpleNamespace:
+    """Boxes in every state, orders of every fate, money that fits and money that does not."""
+    names = {"nuova": 300, "presto": 20, "ferma": -12, "persa": -95, "sconto": 40}
+    boxes = {name: make_box(alice, name, expires_in=days) for name, days in names.items()}
+    domain = open_domain(
+        name="rossi.example", mail_host="pec.rossi.example", owner=alice, expires_on=today + timedelta(9)
+    )
+    boxes["info"] = make_box(alice, "info", plan="domain", domain=domain, host="pec.rossi.example", holder="bruno")
+    boxes["carla"] = make_box(carla, "carla")
+    Mailbox.objects.filter(pk=boxes["nuova"].pk).update(
+        next_plan=plans.standard, next_mailbox_gb=1, next_archive_gb=0, change_on=today, change_refused_on=today
+    )
+    waiting, paid, cancelled = place(boxes["presto"], alice), place(boxes["ferma"], alice), place(boxes["nuova"], alice)
+    short, card = place(boxes["carla"], carla), place(boxes["sconto"], alice)
+    money.declare_transfer(order_id=waiting.pk, actor=alice)
+    money.cancel_order(order_id=cancelled.pk, actor=alice)
+    failed = start_card(paid, alice)
+    sandbox.write(failed.remote_id, status=sandbox.REFUSED)
+    money.fetch_and_record(failed.pk)
+    pay_transfer(paid, dario, amount=Decimal("20.00"), reference="TROPPO")
+    pay_transfer(short, dario, amount=Decimal("5.00"), reference="POCO")
+    pay_transfer(cancelled, dario, reference="TARDI")
+    payment = pay_card(card, alice)
+    ProviderEvent.objects.create(provider="sandbox", event_id="evt-1", remote_id=payment.remote_id)
+    lifecycle.run_for(today)
+    first = {m.__name__: m.objects.order_by("pk").first() for m in (
+        AutoRenewal, Case, Holder, Payment, Plan, Price, ProviderEvent, Receipt, StoredMethod, VatRate
+    )}  # fmt: skip
+    assert None not in first.values()
+    orders = {o.pk: o for o in Order.objects.all()}
+    return SimpleNamespace(
+        boxes={n: Mailbox.objects.get(pk=b.pk) for n, b in boxes.items()}, domain=domain, waiting=orders[waiting.pk],
+        paid=orders[paid.pk], cancelled=orders[cancelled.pk], short=orders[short.pk], card=orders[card.pk], **first,
+    )  # fmt: skip

@@ -1,0 +1,156 @@
+"""Every address walked as nobody, as another customer, and as a mailbox login: nothing leaks (R1)."""
+
+import re
+from html import unescape
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from payments.models import Payment
+from renewals.models import Order
+from tests.conftest import CODES
+from tests.helpers import place, start_card
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PUBLIC = {  # answers nobody too: (path regex) → the statuses it may give
+    r"^accesso/": {200, 302, 404, 405},
+    r"^condizioni/": {200},
+    r"^(healthz|readyz|metrics)$": {200, 403, 404, 405},
+    r"^sandbox/": {200},  # the bank's page: no name, only the amount
+    r"^webhook/": {400, 405, 404},
+    r"^lingua/$": {302, 405},
+    r"^favicon": {301, 302},
+    r"^pagamenti/": {200, 302},  # back from the provider, perhaps without a session: asks the provider, shows nothing
+}
+
+
+def addresses(patterns=None, prefix: str = ""):
+    """(path with <placeholders>, pattern) of every view but the admin's."""
+    for entry in patterns or get_resolver().url_patterns:
+        route = prefix + str(entry.pattern)
+        if route.startswith("admin/"):
+            continue
+        if isinstance(entry, URLResolver):
+            yield from addresses(entry.url_patterns, route)
+        elif isinstance(entry, URLPattern):
+            yield route
+
+
+def filled(route: str, values: dict[str, str]) -> str:
+    """The route with its placeholders filled in."""
+    path = re.sub(r"\(\?P<\w+>[^()]*\)", "abc-def", route)  # allauth's keys
+    path = re.sub(r"<(?:\w+:)?(\w+)>", lambda m: values[m.group(1)], path)
+    return "/" + path.replace("^", "").replace("$", "")
+
+
+@pytest.fixture
+def world(make_box, alice, carla, box):
+    """Alice's two boxes with an order and an attempt on the first, and Carla's own."""
+    second = make_box(alice, "seconda", holder="bruno")
+    carlas = make_box(carla, "carla")
+    order = place(box, alice)
+    payment = start_card(order, alice)
+    values = {
+        "box_id": str(box.public_id), "number": order.number, "payment_id": str(payment.public_id),
+        "remote_id": payment.remote_id, "provider": "sandbox", "version": "2026-11", "uidb64": "MQ", "token": "abc-def",
+    }  # fmt: skip
+    return {"values": values, "order": order, "box": box, "second": second, "carlas": carlas}
+
+
+def body(response) -> str:
+    if response.get("Content-Type", "").startswith("text/html"):
+        return unescape(response.content.decode())
+    return ""
+
+
+def secrets_of_alice(world) -> list[str]:
+    return [
+        "alice@pec.example", "seconda@pec.example", "alice@posta.example", "alice.contatto@posta.example", "Rossi",
+        "Bianchi", CODES["alice"], CODES["bruno"], world["order"].number, "2000001@", "ordine@posta.example",
+    ]  # fmt: skip
+
+
+def test_the_walk_covers_the_product():
+    assert len(list(addresses())) >= 35
+
+
+def test_nobody_is_sent_to_the_sign_in(world):
+    for route in addresses():
+        path = filled(route, world["values"])
+        for method in ("get", "post"):
+            response = getattr(Client(), method)(path)
+            allowed = next((s for pattern, s in PUBLIC.items() if re.match(pattern, path.lstrip("/"))), None)
+            if allowed is None:
+                assert response.status_code in (204, 302, 405), (method, path, response.status_code)
+                if response.status_code == 302:
+                    assert response.url.startswith("/accesso/"), (method, path, response.url)
+            else:
+                assert response.status_code in allowed, (method, path, response.status_code)
+            leaked = [s for s in secrets_of_alice(world) if s in body(response)]
+            assert leaked == [], (method, path, leaked)
+
+
+@pytest.mark.parametrize("who", ["another customer", "a mailbox login of another account"])
+def test_a_stranger_sees_and_moves_nothing(world, carla, who):
+    client = Client()
+    if who == "another customer":
+        client.force_login(carla, backend="accounts.backends.AccountBackend")
+    else:
+        client.force_login(world["carlas"].login, backend="mailboxes.backends.MailboxBackend")
+    before = (
+        Order.objects.get().status,
+        list(Payment.objects.values_list("status", flat=True)),
+        world["box"].expires_on,
+    )
+    walked = 0
+    for route in addresses():
+        path = filled(route, world["values"])
+        if "esci" in path:
+            continue
+        for method in ("get", "post"):
+            response = getattr(client, method)(path, follow=False)
+            if re.search(r"<(uuid:box_id|str:number)>", route):
+                assert response.status_code in (404, 405), (method, path, response.status_code)
+                walked += 1
+            leaked = [s for s in secrets_of_alice(world) if s in body(response) and s not in path]
+            assert leaked == [], (method, path, leaked)
+    assert walked >= 24
+    world["box"].refresh_from_db()
+    assert before == (
+        Order.objects.get().status, list(Payment.objects.values_list("status", flat=True)), world["box"].expires_on,
+    )  # fmt: skip
+
+
+def test_a_mailbox_login_sees_its_box_and_nothing_of_the_account(world, alice):
+    """Bruno's box under Alice's account: not her data, not her other box, not her order, not her methods."""
+    client = Client()
+    client.force_login(world["second"].login, backend="mailboxes.backends.MailboxBackend")
+    forbidden = [
+        "alice@pec.example", "alice@posta.example", "alice.contatto@posta.example", "Rossi", CODES["alice"],
+        world["order"].number, "2000001@",
+    ]  # fmt: skip
+    own = {**world["values"], "box_id": str(world["second"].public_id)}
+    seen = 0
+    for route in addresses():
+        if "esci" in route or "disattiva" in route:
+            continue
+        path = filled(route, own)
+        response = client.get(path)
+        if "str:number" in route:
+            assert response.status_code == 404, path
+        leaked = [s for s in forbidden if s in body(response) and s not in path]
+        assert leaked == [], (path, leaked)
+        seen += "seconda@pec.example" in body(response)
+    assert seen >= 2
+
+
+def test_account_pages_are_not_there_for_a_mailbox_login(world):
+    client = Client()
+    client.force_login(world["box"].login, backend="mailboxes.backends.MailboxBackend")
+    for path in ("/area-clienti/dati/", "/area-clienti/ordini/", "/area-clienti/domini/"):
+        assert client.get(path).status_code == 404, path
+    for path in ("/area-clienti/", "/area-clienti/pec/"):
+        assert client.get(path).url == f"/area-clienti/pec/{world['box'].public_id}/"
+    assert client.get(f"/area-clienti/ordini/{world['order'].number}/").status_code == 200  # its own box's order
