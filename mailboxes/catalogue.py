@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal
 
 from django.conf import settings
+from django.core.cache import cache
 
 from mailboxes.models import Plan, Price, VatRate
 
@@ -53,6 +54,35 @@ def prices_on(day: date) -> PriceList:
             items[price.item] = price.net
     rate = VatRate.objects.filter(valid_from__lte=day).order_by("-valid_from").values_list("rate", flat=True).first()
     return PriceList(day=day, plans=plans, items=items, rate=rate)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What screens show: the plans that can be chosen, lowest first, and the price list."""
+
+    plans: list[Plan]
+    prices: PriceList
+
+
+SHOWN_SECONDS = 60
+
+
+def _shown_key(day: date) -> str:
+    return f"catalogue:{day.isoformat()}"
+
+
+def shown_on(day: date) -> Catalogue:
+    """Plans and prices for screens, at most a minute old. An order reads its own again, and refuses another total."""
+    found = cache.get(_shown_key(day))
+    if not isinstance(found, Catalogue):
+        found = Catalogue(plans=list(Plan.objects.filter(selectable=True)), prices=prices_on(day))
+        cache.set(_shown_key(day), found, SHOWN_SECONDS)
+    return found
+
+
+def forget_shown(day: date) -> None:
+    """A customer was shown a price that is no longer true: show the next one the list as it stands."""
+    cache.delete(_shown_key(day))
 
 
 PLANS = (

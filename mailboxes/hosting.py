@@ -10,8 +10,7 @@ def is_hosted(email: str) -> bool:
     host = email.rpartition("@")[2].strip().lower()
     if not host:
         return False
-    return (
-        host in settings.PEC_DOMAINS
-        or Address.objects.filter(host=host).exists()
-        or Domain.objects.filter(mail_host=host).exists()
-    )
+    if host in settings.PEC_DOMAINS:
+        return True
+    names = Address.objects.filter(host=host).values_list("host")[:1]
+    return names.union(Domain.objects.filter(mail_host=host).values_list("mail_host")[:1]).exists()

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts import drafts
-from mailboxes.catalogue import prices_on
+from mailboxes.catalogue import forget_shown, shown_on
 from mailboxes.models import Mailbox
 from mailboxes.rules import MAX_YEARS
 from payments import begin, methods
@@ -171,7 +171,7 @@ class _Step:
         return form
 
     def context(self, form: ConfirmForm) -> dict[str, object]:
-        prices, years = prices_on(self.today), form.years_shown(self.answers.years)
+        prices, years = shown_on(self.today).prices, form.years_shown(self.answers.years)
         quotes = [
             flows.quote(box=self.box, choice=self.choice, years=n, prices=prices) for n in range(1, MAX_YEARS + 1)
         ]
@@ -194,7 +194,7 @@ class _Step:
         data = form.cleaned_data
         try:
             order = flows.place_renewal(
-                box_id=self.box.pk,
+                box=self.box,
                 user=self.user,
                 choice=self.choice,
                 years=data["years"],
@@ -215,6 +215,7 @@ class _Step:
             messages.warning(self.request, str(error))
             return redirect("renewals:plan", self.box.public_id)
         except RefusedError as error:
+            forget_shown(self.today)  # the page comes again with the prices of this moment
             form.add_error(None, str(error))
             return None
         wizard.drop(self.request, self.box)

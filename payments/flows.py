@@ -17,7 +17,7 @@ from payments import auto_renewal, cases
 from payments.models import Allocation, Case, Payment, PaymentEvent, ProviderEvent
 from payments.providers import get_provider
 from payments.providers.base import Outcome, ProviderTimeoutError, Result
-from pecportal import clock
+from pecportal import clock, mail
 from pecportal.errors import RefusedError
 from renewals import settle
 from renewals.models import Order
@@ -130,10 +130,15 @@ def record_outcome(payment_id: int, outcome: Outcome) -> None:
     """
     order_id = Payment.objects.values_list("order_id", flat=True).get(pk=payment_id)
     with transaction.atomic(durable=True):
-        order = Order.objects.locked().get(pk=order_id)
+        order = Order.objects.locked().select_related("owner").get(pk=order_id)
         payment = Payment.objects.locked().select_related("started_by").get(pk=payment_id)
         given_up = payment.status in (Payment.Status.FAILED, Payment.Status.CANCELLED)
-        if not _write(payment, outcome) or payment.status != Payment.Status.REGISTERED:
+        was_unsure = payment.status == Payment.Status.UNKNOWN or payment.checks > 0
+        if not _write(payment, outcome):
+            return
+        if was_unsure and payment.status in (Payment.Status.FAILED, Payment.Status.CANCELLED):
+            _tell_failed(order)
+        if payment.status != Payment.Status.REGISTERED:
             return
         due = missing(order)
         if _pays(order, payment, outcome, given_up=given_up, due=due):
@@ -142,6 +147,13 @@ def record_outcome(payment_id: int, outcome: Outcome) -> None:
             if outcome.saved is not None and payment.started_by is not None and payment.auto_renewal_agreed:
                 auto_renewal.after_payment(order=order, payment=payment, saved=outcome.saved)
             transaction.on_commit(lambda: after_paid(order_id), robust=True)
+
+
+def _tell_failed(order: Order) -> None:
+    """Who was told "stiamo verificando, ti scriviamo" and saw no outcome since: it did not go through (R19)."""
+    line = order.lines.select_related("mailbox__address").first()
+    context = {"order": order, "box": line.mailbox if line else None}
+    mail.send("payment_failed", to=[order.email, order.owner.email], context=context)
 
 
 def _write(payment: Payment, outcome: Outcome) -> bool:

@@ -31,7 +31,7 @@ def after(
     """The lines of an order in a situation (payments.outcome.Situation). `email` is empty where it may not be shown."""
     writers = {
         "transfer": _transfer, "to_pay": _to_pay, "failed": _to_pay, "stopped": _to_pay, "verifying": _verifying,
-        "paid": _paid, "attention": _attention, "matching": _attention, "cancelled": _closed, "lapsed": _closed,
+        "paid": _paid, "attention": _attention, "matching": _matching, "cancelled": _closed, "lapsed": _closed,
         "too_late": _closed,
     }  # fmt: skip
     if where == "fulfilled":
@@ -81,6 +81,10 @@ def _attention(order: Order, expiry: date | None, today: date) -> list[Next]:
         Next(_("Entro un giorno lavorativo"), _("Ti scriviamo che cosa abbiamo deciso.")),
         Next(_("Fino ad allora"), _("La casella non viene cancellata.")),
     ]
+
+
+def _matching(order: Order, expiry: date | None, today: date) -> list[Next]:
+    return [Next(_("Entro un giorno lavorativo"), _("Ti scriviamo che cosa abbiamo deciso.")), *_box_line(order, today)]
 
 
 def _closed(order: Order, expiry: date | None, today: date) -> list[Next]:

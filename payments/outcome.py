@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -213,9 +214,9 @@ def _facts(order: Order, where: Situation, *, expiry: date | None, due: Decimal)
     facts = [Row(_("Numero d'ordine"), order.number)]
     lines = list(order.lines.all())
     if len(lines) == 1:
-        facts.append(Row(_("Casella"), str(lines[0].target)))
+        facts.append(Row(_("Casella"), format_html('<span class="address">{}</span>', lines[0].target)))
     if where in (Situation.VERIFYING, Situation.MATCHING):
-        facts.append(Row(_("Importo"), euro(due)))  # not «da pagare»: they are asked not to
+        facts.append(Row(_("Importo dell'ordine"), euro(due)))  # not «da pagare»: they are asked not to
     elif order.is_awaiting_payment and where is not Situation.TOO_LATE:
         facts.append(Row(_("Da pagare"), euro(due)))
     if order.is_awaiting_payment and where not in (Situation.TOO_LATE, Situation.VERIFYING, Situation.MATCHING):

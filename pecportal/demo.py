@@ -156,7 +156,7 @@ def _open_order(mario: User, box: Mailbox) -> None:
     choice = orders.Choice(box.plan, box.mailbox_gb, box.archive_gb)
     quote = orders.quote(box=box, choice=choice, years=1, prices=catalogue.prices_on(clock.today()))
     orders.place_renewal(
-        box_id=box.pk, user=mario, choice=choice, years=1, holder={}, email="mario.contatto@posta.example",
+        box=box, user=mario, choice=choice, years=1, holder={}, email="mario.contatto@posta.example",
         method="transfer", terms_version=VERSION, terms_ip="127.0.0.1", immediate_start=False,
         shown_total=quote.totals.total,
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """How money, dates and spaces are written on screens and in mails. Template built-ins; pure functions for code."""
 
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 from django import template
 from django.utils import formats
@@ -35,7 +35,7 @@ def short_day(value: date | None) -> str:
 
 
 def _written(value: date | None, form: str) -> str:
-    """Italian writes months small, English does not; Django's names are capital in both. A moment is its day in Rome."""
+    """Italian writes months small, English does not; Django's are capital in both. A moment is its day in Rome."""
     if isinstance(value, datetime):
         value = clock.rome_date(value)
     text = formats.date_format(value, form) if value else ""
@@ -44,8 +44,9 @@ def _written(value: date | None, form: str) -> str:
 
 @register.filter
 def gigabytes(size: int | None) -> str:
-    """Bytes as GB with at most two decimals: 0,62."""
-    return formats.number_format(Decimal(size or 0) / GB, decimal_pos=2, use_l10n=True)
+    """Bytes as GB with two decimals, rounded: 0,62. (Django's number_format would cut.)"""
+    rounded = (Decimal(size or 0) / GB).quantize(Decimal("0.01"), rounding=ROUND_HALF_UP)
+    return formats.number_format(rounded, decimal_pos=2, use_l10n=True)
 
 
 @register.filter

@@ -31,14 +31,8 @@ def send(template: str, *, to: list[str], context: dict[str, object]) -> None:
         subject = " ".join(render_to_string(f"emails/{template}.subject.txt", values).split())
         text = render_to_string(f"emails/{template}.txt", values)
         html = render_to_string(f"emails/{template}.html", values)
-    for address in sorted({a.strip().lower() for a in to if a}):
-        post_office.send(
-            recipients=[address],
-            sender=settings.DEFAULT_FROM_EMAIL,
-            subject=subject,
-            message=text,
-            html_message=html,
-        )
+    letter = {"sender": settings.DEFAULT_FROM_EMAIL, "subject": subject, "message": text, "html_message": html}
+    post_office.send_many([{**letter, "recipients": [a]} for a in sorted({a.strip().lower() for a in to if a})])
     transaction.on_commit(nudge, robust=True)
 
 

@@ -165,7 +165,7 @@ else:
             "LOCATION": str(folder("CACHE_DIR", VAR_DIR / "cache")),
         }
     }
-SESSION_ENGINE = "django.contrib.sessions.backends.db"
+SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 SESSION_COOKIE_AGE = 24 * 3600  # R5: the row outlives the idle limit, so that what was typed is still there
 SESSION_SAVE_EVERY_REQUEST = False
 SESSION_COOKIE_HTTPONLY = True
@@ -261,6 +261,7 @@ TIME_ZONE = "Europe/Rome"
 
 # --- Static files -----------------------------------------------------------------------------------------------------
 STATIC_URL = "/static/"
+MEDIA_ROOT = VAR_DIR / "media"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {

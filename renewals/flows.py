@@ -16,6 +16,7 @@ from mailboxes.catalogue import PriceList, prices_on
 from mailboxes.flows import limits, measured
 from mailboxes.hosting import is_hosted
 from mailboxes.models import Mailbox, Plan, Price
+from mailboxes.platform.base import Usage
 from pecportal import clock, mail
 from pecportal.errors import RefusedError
 from renewals import pricing, rules
@@ -102,9 +103,8 @@ def quote(*, box: Mailbox, choice: Choice, years: int, prices: PriceList) -> Quo
     return Quote(line, pricing.totals([line.net], prices.vat_rate), new_expiry, years)
 
 
-def problems_of(*, box: Mailbox, choice: Choice, mailbox_used: int, archive_used: int) -> list[rules.Problem]:
-    """rules.choice_problems on the facts of a box (one query)."""
-    space_open = OrderLine.objects.filter(mailbox=box, kind=Kind.SPACE, is_open=True).exists()
+def problems_of(*, box: Mailbox, choice: Choice, used: Usage, space_order_open: bool) -> list[rules.Problem]:
+    """rules.choice_problems on the facts of a box."""
     return list(
         rules.choice_problems(
             current=box.capacity,
@@ -112,17 +112,24 @@ def problems_of(*, box: Mailbox, choice: Choice, mailbox_used: int, archive_used
             selectable=choice.plan.selectable,
             mailbox_gb=choice.mailbox_gb,
             archive_gb=choice.archive_gb,
-            mailbox_used=mailbox_used,
-            archive_used=archive_used,
+            mailbox_used=used.mailbox_bytes,
+            archive_used=used.archive_bytes,
             archive_loss_accepted=choice.archive_loss_accepted,
-            space_order_open=space_open,
+            space_order_open=space_order_open,
         )
     )
 
 
+def open_lines(box: Mailbox) -> list[OrderLine]:
+    """Open lines of every kind with their orders; the renewals among them where `facts` looks for them. One query."""
+    found = list(OrderLine.objects.filter(mailbox=box, is_open=True).select_related("order"))
+    box.open_renewals = [line for line in found if line.kind == Kind.RENEWAL]  # type: ignore[attr-defined]
+    return found
+
+
 def place_renewal(
     *,
-    box_id: int,
+    box: Mailbox,
     user: User,
     choice: Choice,
     years: int,
@@ -136,13 +143,13 @@ def place_renewal(
 ) -> Order:
     """Confirm a renewal: one order, awaiting payment, with everything R8 freezes.
 
-    `holder` are FiscalIdentity fields as confirmed on the second screen; `shown_total` is the total on the button's
-    page: a different price of today is refused, not charged. Two confirmations at once make one order: the second gets
-    AlreadyOrderedError. Raises also ChoiceError, PriceChangedError, MissingPriceError, RefusedError.
+    `box` as the caller read it: it is read again under its lock. `holder` are FiscalIdentity fields as confirmed on the
+    second screen; `shown_total` is the total on the button's page: a different price of today is refused, not charged.
+    Two confirmations at once make one order: the second gets AlreadyOrderedError. Raises also ChoiceError, PriceChangedError, MissingPriceError, RefusedError.
     """
     if is_hosted(email):
         raise RefusedError(_("L'e-mail dell'ordine non può essere una casella PEC gestita qui: scadrebbe con lei."))
-    address = Mailbox.objects.values_list("address__name", flat=True).get(pk=box_id)
+    box_id, address = box.pk, box.address.name
     used = measured([address])[address]  # asked before the lock: nothing slow under it
     today, now = clock.today(), clock.now()
     try:
@@ -153,14 +160,13 @@ def place_renewal(
                 .locked()
                 .get(pk=box_id)
             )
+            space_order_open = any(line.kind == Kind.SPACE for line in open_lines(box))
             reason = rules.offer(facts(box), today)
             if reason in (rules.Reason.ORDER_TO_PAY, rules.Reason.ORDER_AT_WORK):
                 raise AlreadyOrderedError(_open_order(box.pk))
             if reason is not rules.Reason.RENEW:
                 raise RefusedError(_("In questo momento la casella non può essere rinnovata."))
-            found = problems_of(
-                box=box, choice=choice, mailbox_used=used.mailbox_bytes, archive_used=used.archive_bytes
-            )
+            found = problems_of(box=box, choice=choice, used=used, space_order_open=space_order_open)
             if found:
                 raise ChoiceError(found)
             priced = quote(box=box, choice=choice, years=years, prices=prices_on(today))
@@ -255,7 +261,7 @@ def send_confirmation(*, order: Order, line: OrderLine, box: Mailbox, new_expiry
         "line": line,
         "box": box,
         "new_expiry": new_expiry,
-        "payable_until": order.payable_until,
+        "payable_until": min(order.lapses_on, box.last_renewable_day or order.lapses_on),
         "by_transfer": order.method == "transfer",
         "causale": creditor_reference(order),
         "iban": settings.BANK_IBAN,

@@ -1,6 +1,6 @@
 """What stands open for a box, read once a request: what hides Rinnova, what a choice runs into (R4, R7, R9)."""
 
-from mailboxes.flows import limits, measured
+from mailboxes.flows import measured
 from mailboxes.models import Mailbox
 from mailboxes.platform.base import Usage
 from renewals import flows, rules
@@ -9,12 +9,9 @@ from renewals.models import Kind, Order, OrderLine
 
 def _open_lines(box: Mailbox) -> list[OrderLine]:
     """Open lines of every kind; the renewals among them where flows.facts looks for them. One query a box."""
-    found: list[OrderLine] | None = getattr(box, "open_lines", None)
-    if found is None:
-        found = list(OrderLine.objects.filter(mailbox=box, is_open=True).select_related("order"))
-        box.open_lines = found  # type: ignore[attr-defined]
-        box.open_renewals = [line for line in found if line.kind == Kind.RENEWAL]  # type: ignore[attr-defined]
-    return found
+    if not hasattr(box, "open_lines"):
+        box.open_lines = flows.open_lines(box)  # type: ignore[attr-defined]
+    return list(box.open_lines)  # type: ignore[attr-defined]
 
 
 def open_renewal(box: Mailbox) -> Order | None:
@@ -33,16 +30,4 @@ def usage_of(box: Mailbox) -> Usage:
 
 def problems(box: Mailbox, choice: flows.Choice, used: Usage) -> list[rules.Problem]:
     """flows.problems_of on what was read already. The order asks again, under its lock, when it is placed."""
-    return list(
-        rules.choice_problems(
-            current=box.capacity,
-            limits=limits(choice.plan),
-            selectable=choice.plan.selectable,
-            mailbox_gb=choice.mailbox_gb,
-            archive_gb=choice.archive_gb,
-            mailbox_used=used.mailbox_bytes,
-            archive_used=used.archive_bytes,
-            archive_loss_accepted=choice.archive_loss_accepted,
-            space_order_open=space_order_open(box),
-        )
-    )
+    return flows.problems_of(box=box, choice=choice, used=used, space_order_open=space_order_open(box))

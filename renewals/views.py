@@ -1,18 +1,16 @@
 """Steps 1 and 2 of the wizard, its live summary, and the general terms. Step 3 is payments.confirm."""
 
 from functools import partial
-from typing import cast
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.functional import SimpleLazyObject
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts import drafts
-from mailboxes.catalogue import PriceList, prices_on
-from mailboxes.models import Mailbox, Plan
+from mailboxes.catalogue import shown_on
+from mailboxes.models import Mailbox
 from pecportal import clock
 from renewals import flows, standing, wizard
 from renewals.forms import HolderForm, PlanForm, looks_certified
@@ -66,11 +64,9 @@ def _live(request: HttpRequest, box: Mailbox) -> HttpResponse:
 
 
 def _plan_forms(box: Mailbox) -> "partial[PlanForm]":
-    """PlanForm with the facts of a box: read once, also where a page needs a form to clean and another to show; prices
-    not at all where none is shown."""
-    plans = list(Plan.objects.filter(selectable=True))
-    prices = cast(PriceList, SimpleLazyObject(lambda: prices_on(clock.today())))
-    return partial(PlanForm, box=box, plans=plans, prices=prices, used=standing.usage_of(box))
+    """PlanForm with the facts of a box: read once, also where a page needs a form to clean and another to show."""
+    shown = shown_on(clock.today())
+    return partial(PlanForm, box=box, plans=shown.plans, prices=shown.prices, used=standing.usage_of(box))
 
 
 def _plan_page(request: HttpRequest, form: PlanForm, *, shown: PlanForm | None = None) -> HttpResponse:
@@ -111,7 +107,7 @@ def holder(request: HttpRequest, box: Mailbox) -> HttpResponse:
         answers.holder = {name: str(form.cleaned_data[name]) for name in form.fields}
         wizard.save(request, box, answers)
         return redirect("payments:confirm", box.public_id)
-    quote = flows.quote(box=box, choice=choice, years=answers.years, prices=prices_on(clock.today()))
+    quote = flows.quote(box=box, choice=choice, years=answers.years, prices=shown_on(clock.today()).prices)
     context = {
         **wizard.frame(box, current=2, choice=choice, quote=quote),
         "for_one_year": answers.years == 1,

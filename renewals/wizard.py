@@ -18,8 +18,8 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from accounts import drafts
 from accounts.models import User
-from mailboxes.catalogue import MissingPriceError
-from mailboxes.models import Mailbox, Plan
+from mailboxes.catalogue import MissingPriceError, shown_on
+from mailboxes.models import Mailbox
 from pecportal import clock
 from renewals import flows, rules, standing, words
 from renewals.answers import Answers, drop, load, save, signed_in
@@ -114,7 +114,7 @@ def require_offer(box: Mailbox) -> None:
 def require_choice(box: Mailbox, answers: Answers) -> flows.Choice:
     """The first step as it was answered, still possible today; else back to it, where its problems show (R7)."""
     back = ElsewhereError(reverse("renewals:plan", args=[box.public_id]))
-    chosen = Plan.objects.filter(code=answers.plan).first() if answers.plan else None
+    chosen = next((p for p in shown_on(clock.today()).plans if p.code == answers.plan), None)
     if chosen is None:
         raise back
     choice = flows.Choice(chosen, answers.mailbox_gb, answers.archive_gb, answers.archive_loss_accepted)

@@ -28,7 +28,7 @@ def place(
 
         quote = orders.quote(box=box, choice=choice, years=years, prices=prices_on(clock.today()))
         facts["shown_total"] = quote.totals.total
-    return orders.place_renewal(box_id=box.pk, user=user, choice=choice, years=years, **{**facts, **changes})
+    return orders.place_renewal(box=box, user=user, choice=choice, years=years, **{**facts, **changes})
 
 
 def start_card(order: Order, user, *, agreed: bool = True) -> Payment:

@@ -3,6 +3,7 @@
 import html
 import re
 import uuid
+from dataclasses import asdict, replace
 from datetime import timedelta
 
 import pytest
@@ -65,7 +66,9 @@ def test_the_whole_way(box, client, typed, fiscal_code):
     assert client.post(CODE, {"code": code()}).url == CHOOSE
     assert "almeno 10 caratteri" in main(client.post(CHOOSE, {"password1": "corta", "password2": "corta"}))
     assert "sono diverse" in main(client.post(CHOOSE, {"password1": NEW, "password2": NEW + "x"}))
+    key = client.session[recovery.SESSION_KEY]
     response = client.post(CHOOSE, {"password1": NEW, "password2": NEW}, follow=True)
+    assert recovery.find(key) is None
     assert response.redirect_chain == [("/accesso/?con=casella", 302)]
     assert "La password della casella è cambiata: accedi con quella nuova." in main(response)
     assert password_is(box, NEW)
@@ -160,6 +163,15 @@ def test_a_code_is_valid_for_fifteen_minutes(box, client):
         assert client.post(CODE, {"code": code()}).url == START
 
 
+def test_what_the_cache_keeps_too_long_is_not_found(box, client):
+    ask(client)
+    key = client.session[recovery.SESSION_KEY]
+    asked = recovery.find(key)
+    for until, found in ((clock.now().timestamp() + 60, True), (clock.now().timestamp() - 1, False)):
+        cache.set(recovery._cache_key(key), asdict(replace(asked, until=until)), 900)
+        assert (recovery.find(key) is not None) is found
+
+
 def test_a_proof_too_ends_with_the_fifteen_minutes(box, client):
     with time_machine.travel(clock.now(), tick=False) as traveller:
         ask(client)
@@ -183,11 +195,19 @@ def test_a_code_is_of_no_use_to_another_browser_nor_after_a_new_one(box, client)
 
 def test_the_code_is_not_kept_as_such(box, client, monkeypatch):
     kept = []
-    real = cache.set
-    monkeypatch.setattr(recovery.cache, "set", lambda *a, **k: (kept.append(a), real(*a, **k))[1])
+
+    class Spy:
+        def __getattr__(self, name):
+            return getattr(cache, name)
+
+        def set(self, *arguments):
+            kept.append(arguments)
+            cache.set(*arguments)
+
+    monkeypatch.setattr(recovery, "cache", Spy())
     ask(client)
     digits = code().replace(" ", "")
-    assert kept
+    assert len(kept) == 2
     assert digits not in repr(kept) and client.session[recovery.SESSION_KEY] not in repr(kept)
     assert digits not in repr(dict(client.session.items()))
 

@@ -5,6 +5,7 @@ from decimal import Decimal as D
 import pytest
 from django.urls import reverse
 
+from mailboxes.catalogue import forget_shown
 from mailboxes.models import Mailbox, Price
 from mailboxes.rules import GB
 from pecportal import clock
@@ -99,6 +100,7 @@ def test_a_price_that_changed_meanwhile_is_shown_and_not_charged(walk, plans):
 
 def test_a_price_that_is_missing_stops_the_order(walk, plans):
     Price.objects.filter(plan=plans.standard).delete()
+    forget_shown(clock.today())
     for answer in (walk.get("confirm"), walk.confirm()):
         assert answer.url == reverse("area:box", args=[walk.box.public_id])
         assert said(answer)[-1] == NO_PRICE

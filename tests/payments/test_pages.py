@@ -1,4 +1,4 @@
-"""The pages of paying, as they are used: order, Paga, transfer, Annulla, return, sandbox, automatic renewal."""
+"""The pages of paying, as they are used: order, Paga, transfer, Annulla."""
 
 from datetime import timedelta
 from decimal import Decimal as D
@@ -6,11 +6,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import time_machine
-from django.test import Client
 from django.urls import reverse
 
 from accounts.models import BillingProfile
-from mailboxes.models import Mailbox, Price
+from mailboxes.models import Mailbox
 from payments import bank, flows
 from payments.models import AutoRenewal, Payment, StoredMethod
 from payments.providers import sandbox
@@ -281,176 +280,3 @@ def test_annulla_meets_money_captured_meanwhile(client, order, attempt, box, com
     text = words(client.get(url("outcome", order)))
     assert "L'ordine risulta pagato e non si può più annullare." in text
     assert f"Rinnovata fino al {day(new_expiry(box))}" in text
-
-
-# --- Return -----------------------------------------------------------------------------------------------------------
-
-
-def test_the_return_page_works_without_a_session(attempt, order, commits):
-    """The money counts at once; the person signs in and lands here again (R1, R18)."""
-    sandbox.write(attempt.remote_id, status=sandbox.PAID)
-    back = reverse("payments:return", args=[attempt.public_id])
-    with commits():
-        response = Client().get(back)
-    assert response.headers["Location"] == f"/accesso/?next={back}"
-    assert (response.content, Order.objects.get().status) == (b"", "fulfilled")
-
-
-def test_the_return_page_asks_only_about_what_is_open(client, attempt, order, alice, monkeypatch):
-    sandbox.write(attempt.remote_id, status=sandbox.REFUSED)
-    flows.fetch_and_record(attempt.pk)
-    monkeypatch.setattr(flows, "fetch_and_record", lambda pk: pytest.fail("asked"))
-    response = client.get(reverse("payments:return", args=[attempt.public_id]))
-    assert response.headers["Location"] == url("outcome", order)
-
-
-# --- The sandbox's page -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("action", "payment", "order_status", "title"),
-    [
-        ("paga", "registered", "fulfilled", "Rinnovata fino al"),
-        ("rifiuta", "failed", "awaiting_payment", "La banca ha risposto: carta rifiutata."),
-        ("sospeso", "pending", "awaiting_payment", "Pagamento in verifica"),
-        ("silenzio", "unknown", "awaiting_payment", "Pagamento in verifica"),
-        ("annulla", "cancelled", "awaiting_payment", "Pagamento interrotto"),
-    ],
-)
-def test_each_button_of_the_sandbox(client, order, commits, action, payment, order_status, title):
-    with commits():
-        at_the_bank(client.post(url("pay", order), {"method": "sandbox"}), action, client)
-    assert (Payment.objects.get().status, Order.objects.get().status) == (payment, order_status)
-    assert title in words(client.get(url("outcome", order)))
-
-
-def test_strong_authentication(client, order, commits):
-    path = client.post(url("pay", order), {"method": "sandbox"}).headers["Location"]
-    assert client.post(path, {"azione": "autenticazione"}).headers["Location"] == path
-    assert "Conferma che sei tu" in words(client.get(path))
-    for code in ("", "000000", "123456789012"):
-        wrong = client.post(path, {"azione": "conferma", "code": code})
-        assert wrong.status_code == 200 and "C'è un problema" in words(wrong)
-    assert sandbox.read(Payment.objects.get().remote_id)["status"] == sandbox.OPEN
-    with commits():
-        client.get(client.post(path, {"azione": "conferma", "code": "123 456"}).headers["Location"])
-    assert Order.objects.get().status == "fulfilled"
-
-
-def test_strong_authentication_denied(client, order):
-    path = client.post(url("pay", order), {"method": "sandbox"}).headers["Location"]
-    client.post(path, {"azione": "autenticazione"})
-    client.get(client.post(path, {"azione": "nega"}).headers["Location"])
-    assert (Payment.objects.get().status, Payment.objects.get().reason) == ("failed", "autenticazione negata")
-
-
-def test_a_concluded_attempt_cannot_be_paid_again_at_the_sandbox(client, attempt):
-    path = reverse("payments:sandbox", args=[attempt.remote_id])
-    client.post(path, {"azione": "rifiuta"})
-    for action in ("paga", "conferma", "<script>", ""):
-        response = client.post(path, {"azione": action, "code": "123456"})
-        assert "Questo pagamento è già concluso." in words(response)
-    assert sandbox.read(attempt.remote_id)["status"] == sandbox.REFUSED
-
-
-def test_the_code_alone_does_not_pay(client, attempt):
-    path = reverse("payments:sandbox", args=[attempt.remote_id])
-    client.post(path, {"azione": "conferma", "code": "123456"})
-    assert sandbox.read(attempt.remote_id)["status"] == sandbox.OPEN
-
-
-def test_a_new_test_card_is_a_new_saved_method(client, order, make_box, alice, commits):
-    orders = [order, place(make_box(alice, "altra"), alice)]
-    for each, card in zip(orders, ("solita", "nuova"), strict=True):
-        with commits():
-            at_the_bank(client.post(url("pay", each), {"method": "sandbox"}), "paga", client, carta=card)
-    saved = StoredMethod.objects.order_by("id").values_list("label", "login")
-    assert list(saved) == [("Carta di prova •••• 4242", alice.pk), ("Carta di prova •••• 5556", alice.pk)]
-
-
-# --- Automatic renewal ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def method(alice):
-    return StoredMethod.objects.create(
-        login=alice,
-        provider="sandbox",
-        remote_id="card_1",
-        label="Carta •••• 4242",
-        expires_month=12,
-        expires_year=2099,
-    )
-
-
-def test_without_a_saved_method_it_says_how_to_get_one(client, box):
-    text = words(client.get(reverse("payments:auto_renewal", args=[box.public_id])))
-    assert "Salvi una carta pagando un rinnovo" in text
-
-
-def test_on_by_hand_says_day_amount_and_years_first(client, box, method):
-    page = reverse("payments:auto_renewal", args=[box.public_id])
-    text = words(client.get(page))
-    charge = day(box.expires_on - timedelta(days=7))
-    for years, amount in (("1 anno", "12,08"), ("2 anni", "24,16"), ("5 anni", "60,39")):
-        assert f"Il {charge} addebitiamo € {amount}, IVA inclusa, e rinnoviamo la casella per {years}." in text
-    response = client.post(page, {"method": str(method.public_id), "years": "2"})
-    assert response.headers["Location"] == reverse("area:box", args=[box.public_id])
-    given = AutoRenewal.objects.get()
-    assert (given.amount, given.years, given.consent_text_version, given.method) == (D("24.16"), 2, "2026-11", method)
-
-
-@pytest.mark.parametrize(
-    ("typed", "sentence"),
-    [
-        ({"years": "1"}, "Scegli uno dei tuoi metodi di pagamento."),
-        ({"method": "of_box", "years": "1"}, "Scegli uno dei tuoi metodi di pagamento."),
-        ({"method": "nonsense", "years": "1"}, "Scegli uno dei tuoi metodi di pagamento."),
-        ({"method": "mine"}, "Scegli da 1 a 5 anni."),
-        ({"method": "mine", "years": "0"}, "Scegli da 1 a 5 anni."),
-        ({"method": "mine", "years": "6"}, "Scegli da 1 a 5 anni."),
-        ({"method": "mine", "years": "x"}, "Scegli da 1 a 5 anni."),
-    ],
-)
-def test_on_by_hand_with_bad_input(client, box, method, typed, sentence):
-    foreign = StoredMethod.objects.create(login=box.login, provider="sandbox", remote_id="2", label="Della casella")
-    ids = {"mine": str(method.public_id), "of_box": str(foreign.public_id)}
-    typed = {name: ids.get(value, value) for name, value in typed.items()}
-    response = client.post(reverse("payments:auto_renewal", args=[box.public_id]), typed)
-    assert response.status_code == 200 and sentence in words(response)
-    assert AutoRenewal.objects.count() == 0
-    assert "Della casella" not in words(response)
-
-
-def test_on_by_hand_is_refused_with_the_sentence(client, order, box, method):
-    page = reverse("payments:auto_renewal", args=[box.public_id])
-    typed = {"method": str(method.public_id), "years": "1"}
-    for response in (client.get(page), client.post(page, typed)):
-        assert "C'è un ordine di rinnovo aperto: pagalo o annullalo, poi attiva il rinnovo automatico." in words(
-            response
-        )
-    assert AutoRenewal.objects.count() == 0
-
-
-def test_a_missing_price_is_a_sentence_and_an_alarm(client, box, method, caplog):
-    Price.objects.filter(item="plan").delete()
-    text = words(client.get(reverse("payments:auto_renewal", args=[box.public_id])))
-    assert "In questo momento non possiamo calcolare il prezzo. Riprova più tardi." in text
-    assert any(record.levelname == "CRITICAL" for record in caplog.records)
-
-
-def test_a_box_in_activation_has_no_automatic_renewal(client, box, method):
-    Mailbox.objects.filter(pk=box.pk).update(phase="activating", expires_on=None, delete_from=None)
-    text = words(client.get(reverse("payments:auto_renewal", args=[box.public_id])))
-    assert "Questa casella non può avere il rinnovo automatico." in text
-
-
-def test_off_is_one_post_and_a_get_is_not_enough(client, order, box, commits, alice):
-    with commits():
-        pay_card(order, alice)
-    off = reverse("payments:auto_renewal_off", args=[box.public_id])
-    assert client.get(off).status_code == 405
-    assert Mailbox.objects.get().auto_renews
-    for _ in range(2):
-        assert client.post(off).headers["Location"] == reverse("area:box", args=[box.public_id])
-    assert (Mailbox.objects.get().auto_renews, AutoRenewal.objects.get().ended_why) == (False, "customer")

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from post_office.models import Email
 
 from payments import flows
 from payments.models import Case, Payment
@@ -113,3 +114,25 @@ def test_an_order_that_cannot_be_fulfilled_stays_paid_and_keeps_none_waiting(ord
     monkeypatch.setattr(flows, "after_paid", broken)
     assert flows.fulfil_due() == 2
     assert list(Order.objects.order_by("pk").values_list("status", flat=True)) == ["paid", "fulfilled"]
+
+
+def test_who_was_told_to_wait_is_told_when_it_did_not_go_through(box, alice):
+    order = place(box, alice)
+    payment = start_card(order, alice)
+    sandbox.write(payment.remote_id, status=sandbox.TIMEOUT)
+    flows.fetch_and_record(payment.pk)
+    sandbox.write(payment.remote_id, status=sandbox.REFUSED)
+    before = Email.objects.count()
+    flows.fetch_and_record(payment.pk)
+    told = Email.objects.order_by("id")[before:]
+    assert sorted(m.to[0] for m in told) == ["alice@posta.example", "ordine@posta.example"]
+    assert {m.subject for m in told} == {f"alice@pec.example: il pagamento dell'ordine {order.number} non è riuscito"}
+
+
+def test_who_saw_the_refusal_on_the_page_gets_no_mail_of_it(box, alice):
+    order = place(box, alice)
+    payment = start_card(order, alice)
+    sandbox.write(payment.remote_id, status=sandbox.REFUSED)
+    before = Email.objects.count()
+    flows.fetch_and_record(payment.pk)
+    assert Email.objects.count() == before

@@ -5,8 +5,6 @@ from datetime import timedelta
 import pytest
 import time_machine
 from django.conf import settings
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from pecportal import clock
@@ -152,27 +150,3 @@ def test_the_live_summary_of_an_ended_sign_in_leaves_the_page_and_what_is_typed_
 def test_a_late_post_of_somebody_who_was_never_signed_in_is_not_kept(box, client):
     client.post(url("plan", box), TYPED["plan"])
     assert "idle_draft" not in client.session
-
-
-# --- Queries ----------------------------------------------------------------------------------------------------------
-
-
-def test_queries_of_the_wizard(box, alice):
-    """The wizard's part of a complete renewal, by step: session, login, box and its open lines each time, then what
-    that step alone needs."""
-    walk = Walk(box, alice)
-    counted = {}
-    for name, send in {
-        "1 shown": lambda: walk.get("plan"),
-        "1 sent": walk.plan,
-        "2 shown": lambda: walk.get("holder"),
-        "2 sent": walk.holder,
-        "3 shown": lambda: walk.get("confirm"),
-        "3 sent": walk.confirm,
-    }.items():
-        with CaptureQueriesContext(connection) as caught:
-            assert send().status_code < 400
-        # savepoints stand where outside a test a transaction begins and ends
-        counted[name] = len([q for q in caught if "SAVEPOINT" not in q["sql"]])
-    assert Order.objects.count() == 1
-    assert counted == {"1 shown": 7, "1 sent": 6, "2 shown": 7, "2 sent": 8, "3 shown": 7, "3 sent": 24}

@@ -1,0 +1,57 @@
+"""A complete renewal, sign-in to outcome, stays within a budget of queries: the statements that read or write rows."""
+
+import re
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from payments.providers import sandbox
+from renewals.models import Order
+from tests.conftest import PASSWORD
+from tests.renewals.wizard_walk import CONFIRM, HOLDER, STANDARD, url
+
+pytestmark = pytest.mark.django_db(transaction=True)
+# By card the same renewal also starts an attempt, comes back from the bank, registers, fulfils and switches automatic
+# renewal on: every one of those moves is a locked row and an event row.
+BUDGET = {"transfer": 60, "sandbox": 120}
+NOT_QUERIES = re.compile(r"^(BEGIN|COMMIT|SAVEPOINT|RELEASE|ROLLBACK)", re.IGNORECASE)
+
+
+def counted(captured: CaptureQueriesContext) -> list[str]:
+    return [q["sql"] for q in captured.captured_queries if not NOT_QUERIES.match(q["sql"])]
+
+
+@pytest.mark.parametrize("who", ["account", "mailbox"])
+@pytest.mark.parametrize("method", list(BUDGET))
+def test_a_complete_renewal(box, alice, who, method):
+    client = Client()
+    login = alice.username if who == "account" else str(box)
+    landing = f"/area-clienti/pec/{box.public_id}/" if who == "mailbox" else "/area-clienti/pec/"
+    spent: dict[str, list[str]] = {}
+
+    def ask(name: str, send) -> object:
+        with CaptureQueriesContext(connection) as captured:
+            response = send()
+        assert response.status_code in (200, 302), (name, response.status_code)
+        spent[name] = counted(captured)
+        return response
+
+    ask("GET accesso", lambda: client.get("/accesso/"))
+    ask("POST accesso", lambda: client.post("/accesso/", {"login": login, "password": PASSWORD}))
+    ask("GET casella", lambda: client.get(landing))
+    for step, data in (("plan", STANDARD), ("holder", HOLDER), ("confirm", {**CONFIRM, "method": method})):
+        ask(f"GET {step}", lambda s=step: client.get(url(s, box)))
+        reply = ask(f"POST {step}", lambda s=step, d=data: client.post(url(s, box), d))
+    if method == "sandbox":
+        attempt = sandbox.read(reply.url.strip("/").rpartition("/")[2])
+        sandbox.write(reply.url.strip("/").rpartition("/")[2], status=sandbox.PAID)
+        reply = ask("GET ritorno", lambda: client.get(attempt["return_url"]))
+    ask("GET esito", lambda: client.get(reply.url))
+    assert Order.objects.get().status == ("fulfilled" if method == "sandbox" else "awaiting_payment")
+    total = sum(map(len, spent.values()))
+    shown = "\n".join(f"{len(sqls):3} {name}" for name, sqls in spent.items())
+    assert total <= BUDGET[method], f"{total} queries\n{shown}\n\n" + "\n".join(
+        f"{n}: {q[:230]}" for n, qs in spent.items() for q in qs
+    )
