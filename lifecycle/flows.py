@@ -7,7 +7,7 @@ is due and not yet done, and the database says what that is.
 import logging
 import time
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 from django.db.models import F, Min, Q
 
@@ -122,7 +122,8 @@ def _work(work: Work) -> bool:
 
     A run that stopped, on an error or out of time, is free again at once; one that was killed after half an hour.
     """
-    run, began, ended = work.run, time.monotonic(), {}
+    run, began = work.run, time.monotonic()
+    ended: dict[str, datetime | None] = {}
     mine = LifecycleRun.objects.filter(pk=run.pk, claimed_at=run.claimed_at)
     try:
         STAGES[Stage(run.stage)].work(work)

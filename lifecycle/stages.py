@@ -121,6 +121,7 @@ def _record(ids: list[int], work: Work) -> None:
             [
                 BoxEvent(box_id=pk, day=rules.scaduta_from(expiry), kind=BoxEvent.Kind.EXPIRED, detail=f"{expiry}")
                 for pk, expiry in rows
+                if expiry is not None
             ],
             ignore_conflicts=True,  # boxevent_expired_once: an expiry that a reversal brought back is told once
             batch_size=1000,

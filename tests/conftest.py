@@ -1,5 +1,6 @@
 """The cast. Alice holds the account, Bruno is the holder of a box under it, Carla is a stranger; Dario is staff."""
 
+import os
 from collections.abc import Callable
 from datetime import date, timedelta
 from types import SimpleNamespace
@@ -16,6 +17,16 @@ from pecportal import clock
 
 PASSWORD = "Prova-pec-2026"
 CODES = {"alice": "RSSLCA80A41H501U", "bruno": "BNCBRN75H12F205E", "carla": "VRDCRL90M50L219I"}
+
+
+def pytest_configure() -> None:
+    """Each xdist worker has a Redis database of its own: clearing a cache clears the whole database."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    location = django_settings.CACHES["default"]["LOCATION"]
+    if location.startswith("redis://"):
+        django_settings.CACHES["default"]["LOCATION"] = (
+            f"{location.rstrip('/').removesuffix('/0')}/{int(worker) + 2}"  # 0 and 1 are taken
+        )
 
 
 @pytest.fixture(autouse=True)

@@ -121,16 +121,15 @@ class PriceForm(DatedForm):
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
-        item, plan = data.get("item"), data.get("plan")
+        item, plan, day = data.get("item"), data.get("plan"), data.get("valid_from")
         if item == Price.Item.PLAN and plan is None:
             self.add_error("plan", _("Scegli la tipologia di cui è il prezzo."))
         elif item and item != Price.Item.PLAN and plan is not None:
             self.add_error("plan", _("Questa voce vale per tutte le tipologie: lascia vuota la tipologia."))
-        same = Price.objects.filter(item=item, plan=plan, valid_from=data.get("valid_from")).exclude(
-            pk=self.instance.pk
-        )
-        if not self.errors and same.exists():
-            self.add_error("valid_from", _("Per quel giorno c'è già un prezzo di questa voce: modifica quello."))
+        if not self.errors and day is not None:
+            same = Price.objects.filter(item=item, plan=plan, valid_from=day).exclude(pk=self.instance.pk)
+            if same.exists():
+                self.add_error("valid_from", _("Per quel giorno c'è già un prezzo di questa voce: modifica quello."))
         return data
 
     def validate_constraints(self) -> None:

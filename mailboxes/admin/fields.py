@@ -44,8 +44,8 @@ class AmountField(forms.CharField):
         return number_format(value, 2) if isinstance(value, Decimal) else value
 
     def to_python(self, value: Any) -> Any:
-        text = super().to_python(value)
-        if text in self.empty_values:
+        text = super().to_python(value) or ""
+        if not text:
             return None
         amount = parse_amount(text)
         if amount <= 0:
@@ -68,7 +68,7 @@ class PercentField(forms.CharField):
         return number_format((value * 100).normalize() + 0) if isinstance(value, Decimal) else value
 
     def to_python(self, value: Any) -> Any:
-        text = re.sub(r"[\s%]", "", super().to_python(value)).replace(".", ",")
+        text = re.sub(r"[\s%]", "", super().to_python(value) or "").replace(".", ",")
         if not re.fullmatch(r"[0-9]{1,2}(,[0-9]{1,2})?", text, re.ASCII):
             raise ValidationError(_("Scrivi l'aliquota in per cento, come 22 oppure 22,5: da 0 a 99,99."))
         return Decimal(text.replace(",", ".")) / 100
@@ -103,8 +103,8 @@ class AccountField(forms.CharField):
         return value.username if isinstance(value, User) else value
 
     def to_python(self, value: Any) -> Any:
-        text = super().to_python(value).lower()
-        if text in self.empty_values:
+        text = (super().to_python(value) or "").lower()
+        if not text:
             return None
         accounts = User.objects.filter(kind=User.Kind.ACCOUNT)
         found = list(accounts.filter(username=text)) or list(accounts.filter(email__iexact=text)[:2])

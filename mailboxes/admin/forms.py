@@ -43,7 +43,7 @@ class HolderForm(FiscalIdentityForm):
             "country": UnfoldAdminSelectWidget(choices=COUNTRIES),
             "contact_email": UnfoldAdminEmailInputWidget,
         }
-        field_classes = {**FiscalIdentityForm.Meta.field_classes, "birth_date": DayField}
+        field_classes: Any = {**FiscalIdentityForm.Meta.field_classes, "birth_date": DayField}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

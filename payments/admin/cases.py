@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
-from mailboxes.admin.base import MOST_FOUND, ReadOnlyAdmin
+from mailboxes.admin.base import MOST_FOUND, ReadOnlyAdmin, who
 from mailboxes.admin.finding import boxes_found
 from mailboxes.admin.shown import badge, shown
 from mailboxes.models import Mailbox
@@ -92,7 +92,7 @@ class CaseAdmin(ReadOnlyAdmin):
         form = ReasonForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             try:
-                cases.close_case(case_id=case.pk, actor=request.user, resolution=form.cleaned_data["reason"])
+                cases.close_case(case_id=case.pk, actor=who(request), resolution=form.cleaned_data["reason"])
             except RefusedError as refusal:
                 form.add_error(None, str(refusal))
             else:

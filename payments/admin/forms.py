@@ -29,8 +29,8 @@ class OrderField(forms.CharField):
         super().__init__(widget=text(), **kwargs)
 
     def to_python(self, value: Any) -> Any:
-        typed = super().to_python(value)
-        if typed in self.empty_values:
+        typed = super().to_python(value) or ""
+        if not typed:
             return None
         bare = re.sub(r"[^0-9A-Z]", "", typed.upper())
         order = Order.objects.filter(number=f"{bare[:1]}-{bare[1:]}").first() or bank.find_order(typed)

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
 from accounts.models import User
-from mailboxes.admin.base import MOST_FOUND, ReadOnlyAdmin, ReadOnlyInline, admin_url
+from mailboxes.admin.base import MOST_FOUND, ReadOnlyAdmin, ReadOnlyInline, admin_url, who
 from mailboxes.admin.fields import PercentField
 from mailboxes.admin.shown import NOTHING, badge, link, shown
 from mailboxes.models import Address
@@ -268,7 +268,7 @@ class OrderAdmin(ReadOnlyAdmin):
             try:
                 flows.cancel_order(
                     order_id=order.pk,
-                    actor=request.user,
+                    actor=who(request),
                     despite_transfer=form.cleaned_data.get("despite_transfer", False),
                     why=form.cleaned_data["reason"],
                 )

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
-from mailboxes.admin.base import ReadOnlyAdmin, ReadOnlyInline, admin_url
+from mailboxes.admin.base import ReadOnlyAdmin, ReadOnlyInline, admin_url, who
 from mailboxes.admin.shown import badge, shown
 from payments import bank
 from payments.models import Allocation, Receipt
@@ -144,7 +144,7 @@ class ReceiptAdmin(ReadOnlyAdmin):
             typed = dict(form.cleaned_data)
             target = typed.pop("order") or bank.find_order(typed["remittance"])
             try:
-                receipt, allocated = bank.record_and_match(actor=request.user, order=target, **typed)
+                receipt, allocated = bank.record_and_match(actor=who(request), order=target, **typed)
             except RefusedError as refusal:
                 form.add_error(None, str(refusal))
             else:
@@ -200,7 +200,7 @@ class ReceiptAdmin(ReadOnlyAdmin):
         if request.method == "POST" and form.is_valid():
             order = form.cleaned_data["order"]
             try:
-                allocated = bank.allocate(receipt_id=receipt.pk, order_id=order.pk, actor=request.user)
+                allocated = bank.allocate(receipt_id=receipt.pk, order_id=order.pk, actor=who(request))
             except RefusedError as refusal:
                 form.add_error(None, str(refusal))
             else:

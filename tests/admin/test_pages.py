@@ -94,7 +94,13 @@ def test_an_order_of_many_lines_and_moves_asks_no_more(staff, world, alice):
     )
     with CaptureQueriesContext(connection) as many:
         assert "prova 39" in staff.get(address).content.decode()
-    assert len(many) == len(few)
+    assert asked(many) == asked(few)
+
+
+def asked(queries) -> list[str]:
+    """The tables read, in order; without the session, which the idle limit writes once a minute."""
+    tables = [re.search(r'FROM "(\w+)"', q["sql"]) for q in queries if "django_session" not in q["sql"]]
+    return [t[1] for t in tables if t]
 
 
 def test_no_list_counts_all_its_rows(staff, world):
