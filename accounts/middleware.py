@@ -40,7 +40,7 @@ class IdleMiddleware:
     ) -> HttpResponseBase | None:
         session = request.session
         if SESSION_KEY not in session:
-            return None
+            return self._after_the_end(request, view)
         now = int(clock.now().timestamp())
         seen = session.get(drafts.SEEN)
         if seen is None or now - seen <= settings.IDLE_MINUTES * 60:
@@ -56,6 +56,17 @@ class IdleMiddleware:
             return None
         if request.content_type == "application/json":
             return HttpResponse(status=401)  # a script asked: it must not take the sign-in page for an answer
+        return self._keep(request, view, user_id)
+
+    def _after_the_end(self, request: HttpRequest, view: Callable[..., Any]) -> HttpResponseBase | None:
+        """Another tab, or the live summary, met the limit first: a POST that comes after is kept like its own."""
+        owner = request.session.get(drafts.OWNER)
+        late = request.method == "POST" and owner and drafts.ENDED in request.session
+        if not late or getattr(view, "login_required", True) is False:
+            return None
+        return self._keep(request, view, str(owner))
+
+    def _keep(self, request: HttpRequest, view: Callable[..., Any], user_id: str) -> HttpResponseBase:
         if not getattr(view, "csrf_exempt", False):
             drafts.save(request, user_id, _path_of(request, "Referer"))
         return redirect_to_login(request.get_full_path())

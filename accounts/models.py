@@ -1,8 +1,11 @@
 """Who is asking: logins, and the fiscal identities that invoices and holders share."""
 
+from typing import ClassVar
+
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
 
@@ -35,17 +38,17 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField(_("staff"), default=False)
     date_joined = models.DateTimeField(_("creato il"), auto_now_add=True)
 
-    objects = UserManager()
+    objects: ClassVar[UserManager] = UserManager()
 
     USERNAME_FIELD = "username"
     EMAIL_FIELD = "email"
-    REQUIRED_FIELDS: list[str] = []
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
 
     class Meta:
         verbose_name = _("login")
         verbose_name_plural = _("login")
         constraints = [
-            models.CheckConstraint(condition=Q(username=models.functions.Lower("username")), name="user_username_lower"),
+            models.CheckConstraint(condition=Q(username=Lower("username")), name="user_username_lower"),
             models.CheckConstraint(condition=Q(kind="account") | Q(email=""), name="user_mailbox_has_no_email"),
             models.CheckConstraint(condition=Q(kind="account") | Q(is_staff=False), name="user_mailbox_is_not_staff"),
         ]
@@ -65,7 +68,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
 
 class FiscalIdentity(models.Model):
-    """The fiscal data of a person or body (DOMAIN §8): shared by billing profiles, holders and the copies orders keep."""
+    """The fiscal data of a person or body: shared by billing profiles, holders and the copies that orders keep."""
 
     class Subject(models.TextChoices):
         PERSON = "person", _("Persona fisica")
@@ -93,7 +96,7 @@ class FiscalIdentity(models.Model):
 
     # For a person, a sole trader and a professional the name is the subject's own; for a company or a public body
     # first_name and last_name are those of the legal representative.
-    COPIED = (
+    COPIED: ClassVar[tuple[str, ...]] = (
         "subject", "first_name", "last_name", "company_name", "codice_fiscale", "partita_iva", "birth_date",
         "representative_codice_fiscale", "address", "postal_code", "city", "province", "country", "phone",
     )  # fmt: skip
@@ -127,7 +130,7 @@ class InvoiceAddressee(FiscalIdentity):
     sdi_pec = models.EmailField(_("PEC per le fatture"), blank=True)
     is_consumer = models.BooleanField(_("consumatore"), default=False)
 
-    COPIED = (*FiscalIdentity.COPIED, "sdi_code", "sdi_pec", "is_consumer")
+    COPIED: ClassVar[tuple[str, ...]] = (*FiscalIdentity.COPIED, "sdi_code", "sdi_pec", "is_consumer")
 
     class Meta:
         abstract = True

@@ -152,7 +152,7 @@ def record_outcome(payment_id: int, outcome: Outcome) -> None:
 def _tell_failed(order: Order) -> None:
     """Who was told "stiamo verificando, ti scriviamo" and saw no outcome since: it did not go through (R19)."""
     line = order.lines.select_related("mailbox__address").first()
-    context = {"order": order, "box": line.mailbox if line else None}
+    context: dict[str, object] = {"order": order, "box": line.mailbox if line else None}
     mail.send("payment_failed", to=[order.email, order.owner.email], context=context)
 
 

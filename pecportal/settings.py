@@ -317,6 +317,7 @@ UNFOLD = {
     "SITE_TITLE": PROVIDER_NAME,
     "SITE_HEADER": PROVIDER_NAME,
     "SHOW_HISTORY": True,
+    "SIDEBAR": {"show_search": True, "navigation": "pecportal.admin.menu"},
     "COLORS": {"primary": {step: f"oklch({light} 252)" for step, light in _blues.items()}},
 }
 

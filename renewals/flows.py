@@ -145,7 +145,8 @@ def place_renewal(
 
     `box` as the caller read it: it is read again under its lock. `holder` are FiscalIdentity fields as confirmed on the
     second screen; `shown_total` is the total on the button's page: a different price of today is refused, not charged.
-    Two confirmations at once make one order: the second gets AlreadyOrderedError. Raises also ChoiceError, PriceChangedError, MissingPriceError, RefusedError.
+    Two confirmations at once make one order: the second gets AlreadyOrderedError. Raises also ChoiceError,
+    PriceChangedError, MissingPriceError, RefusedError.
     """
     if is_hosted(email):
         raise RefusedError(_("L'e-mail dell'ordine non può essere una casella PEC gestita qui: scadrebbe con lei."))

@@ -16,7 +16,6 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django_htmx.http import HttpResponseClientRedirect
 
-from accounts import drafts
 from accounts.models import User
 from mailboxes.catalogue import MissingPriceError, shown_on
 from mailboxes.models import Mailbox
@@ -44,13 +43,9 @@ def step(view: Step) -> Callable[..., HttpResponse]:
     """A screen of the wizard: signed in, a box of one's own or 404 (R1), and a redirect where the step cannot be."""
 
     @never_cache  # back after confirming asks again, and is led to the order
+    @login_required
     @wraps(view)
     def shown(request: HttpRequest, box_id: UUID, section: str = "") -> HttpResponse:
-        keep_late_post(request)
-        return guarded(request, box_id)
-
-    @login_required
-    def guarded(request: HttpRequest, box_id: UUID) -> HttpResponse:
         box = find(signed_in(request), box_id)
         try:
             return view(request, box)
@@ -65,16 +60,6 @@ def step(view: Step) -> Callable[..., HttpResponse]:
         return redirect(elsewhere.url)
 
     return shown
-
-
-def keep_late_post(request: HttpRequest) -> None:
-    """Save a POST whose sign-in has ended already, by a request of another tab or by the live summary (R5).
-
-    IdleMiddleware saves the POST that meets the limit itself; it cannot know one that comes after.
-    """
-    owner = request.session.get(drafts.OWNER)
-    if request.method == "POST" and not request.user.is_authenticated and drafts.ENDED in request.session and owner:
-        drafts.save(request, str(owner), request.path)
 
 
 def find(user: User, box_id: UUID) -> Mailbox:

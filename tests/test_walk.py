@@ -16,13 +16,17 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 PUBLIC = {  # answers nobody too: (path regex) → the statuses it may give
     r"^accesso/": {200, 302, 404, 405},
-    r"^condizioni/": {200},
+    r"^condizioni/": {200, 405},
     r"^(healthz|readyz|metrics)$": {200, 403, 404, 405},
     r"^sandbox/": {200},  # the bank's page: no name, only the amount
     r"^webhook/": {400, 405, 404},
     r"^lingua/$": {302, 405},
     r"^favicon": {301, 302},
-    r"^pagamenti/": {200, 302},  # back from the provider, perhaps without a session: asks the provider, shows nothing
+    r"^pagamenti/": {
+        200,
+        302,
+        405,
+    },  # back from the provider, perhaps without a session: asks the provider, shows nothing
 }
 
 

@@ -285,7 +285,7 @@ def test_used_space(both, alice, make_box, platform):
     platform.set_usage(box.address.name, mailbox_bytes=2 * 1024**3 - 1, archive_bytes=1024**3)
     listed, alone, pages = both(alice, box)
     for text in (listed, alone):
-        assert "Spazio 1,99 di 2 GB" in text
+        assert "Spazio 2,00 di 2 GB" in text
         assert "Archivio 1,00 di 3 GB" in text
     assert 'min="0" max="2" value="2.0" low="1.8" high="1.8"' in pages[0]
 

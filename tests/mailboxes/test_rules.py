@@ -92,7 +92,8 @@ PRO = PlanLimits(rank=2, base_mailbox_gb=2, max_mailbox_gb=50, base_archive_gb=3
         (STANDARD, 1, 0, GB + 1, 0, False, rules.FitResult(Fit.FITS_WITH_MORE, needed_mailbox_gb=2)),
         (STANDARD, 1, 0, 2 * GB + 5, 0, True, rules.FitResult(Fit.TOO_FULL, free_mailbox_bytes=5)),
         (STANDARD, 1, 0, GB, 9 * GB, True, rules.FitResult(Fit.FITS)),  # the archive goes: it does not count
-        (PRO, 2, 3, 2 * GB, 8 * GB, False, rules.FitResult(Fit.FITS_WITH_MORE, needed_mailbox_gb=2, needed_archive_gb=8)),
+        (PRO, 2, 3, 2 * GB, 8 * GB, False,
+         rules.FitResult(Fit.FITS_WITH_MORE, needed_mailbox_gb=2, needed_archive_gb=8)),
         (PRO, 2, 3, 51 * GB, 3 * GB, False, rules.FitResult(Fit.TOO_FULL, free_mailbox_bytes=GB)),
     ],
 )  # fmt: skip
