@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
-from unfold.decorators import action
+from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from accounts import emails, flows
@@ -149,7 +149,7 @@ class BillingAdminForm(BillingForm):
 @admin.register(BillingProfile)
 class BillingProfileAdmin(ModelAdmin):
     form = BillingAdminForm
-    list_display = ("display_name", "subject", "fiscal_key", "user", "is_consumer", "updated_at")
+    list_display = ("named", "subject", "fiscal_key", "user", "is_consumer", "updated_at")
     list_filter = (("subject", ChoicesDropdownFilter), "is_consumer")
     list_filter_submit = True
     list_select_related = ("user",)
@@ -181,6 +181,10 @@ class BillingProfileAdmin(ModelAdmin):
         (gettext_lazy("Dove"), {"fields": ("address", "postal_code", "city", "province", "country", "phone")}),
         (gettext_lazy("Dove vanno le fatture"), {"fields": ("sdi_code", "sdi_pec")}),
     )
+
+    @display(description=gettext_lazy("Nome o denominazione"))
+    def named(self, profile: BillingProfile) -> str:
+        return profile.display_name
 
     def get_readonly_fields(self, request, obj=None):
         return ("user",) if obj else ()

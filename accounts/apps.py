@@ -1,9 +1,10 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy
 
 
 class AccountsConfig(AppConfig):
     name = "accounts"
-    verbose_name = "Account"
+    verbose_name = gettext_lazy("Account")
 
     def ready(self) -> None:
         from auditlog.registry import auditlog

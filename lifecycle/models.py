@@ -1,7 +1,9 @@
-"""What time did: one row a stage and day, so that every run can be told to the last box (R28)."""
+"""What time did: a row a stage and day, so that a run can be told to the last box (R28), and a row a notice (R27)."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+
+from mailboxes.models import Mailbox
 
 
 class LifecycleRun(models.Model):
@@ -11,6 +13,7 @@ class LifecycleRun(models.Model):
         EXPIRIES = "expiries", _("Scadenze")
         CHANGES = "changes", _("Cambi di tipologia")
         LAPSES = "lapses", _("Ordini decaduti")
+        NOTICES = "notices", _("Avvisi di scadenza")
         DELETIONS = "deletions", _("Cancellazioni (solo elenco)")
 
     stage = models.CharField(_("fase"), max_length=10, choices=Stage.choices)
@@ -35,3 +38,27 @@ class LifecycleRun(models.Model):
     def left(self) -> int:
         """What was due and is still to do: refused changes, boxes somebody held, deletions while they are off."""
         return max(0, self.expected - self.done - self.failed)
+
+
+class Notice(models.Model):
+    """A notice of an expiry, of one point of the calendar, told once (R27). Append-only; lifecycle.notices writes it.
+
+    A row is written in the transaction that queues its mails: no row without them, no mails without their row. A point
+    that passed untold (an outage, a box opened late) has no row: only the latest due point is ever told, so an older
+    one never comes back.
+    """
+
+    box = models.ForeignKey(Mailbox, on_delete=models.PROTECT, related_name="notices", verbose_name=_("casella"))
+    expiry = models.DateField(_("scadenza"))
+    kind = models.SmallIntegerField(_("giorni dalla scadenza"), help_text=_("prima della scadenza con il segno meno"))
+    sent_at = models.DateTimeField(_("inviato il"), null=True, blank=True)  # empty: no address to write to
+    created_at = models.DateTimeField(_("creato il"), auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = _("avviso di scadenza")
+        verbose_name_plural = _("avvisi di scadenza")
+        constraints = [models.UniqueConstraint(fields=["box", "expiry", "kind"], name="notice_told_once")]
+
+    def __str__(self) -> str:
+        return f"{self.box_id} {self.expiry} {self.kind:+}"

@@ -15,11 +15,11 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
-from lifecycle import rules
+from lifecycle import notices, rules
 from lifecycle.models import LifecycleRun
 from mailboxes.flows import Change, start_change
 from mailboxes.models import BoxEvent, Mailbox
-from mailboxes.models.boxes import Phase
+from mailboxes.models.boxes import EXPIRY_NOT_RECORDED, Phase
 from mailboxes.tasks import sync_platform
 from payments import cases
 from payments.models import Allocation, Case, Payment
@@ -87,8 +87,7 @@ def _batches(due: QuerySet, by: str, size: int) -> Iterator[list[int]]:
 
 def due_expiries(day: date) -> QuerySet[Mailbox]:
     """Live boxes whose last day of service is before `day`, not yet recorded for this expiry (§4)."""
-    recorded = Q(expiry_recorded_for=F("expires_on"), expiry_recorded_for__isnull=False)
-    return Mailbox.objects.filter(~recorded, phase=Phase.LIVE, expires_on__lt=day)
+    return Mailbox.objects.filter(EXPIRY_NOT_RECORDED, expires_on__lt=day)
 
 
 def record_expiries(work: Work) -> None:
@@ -211,6 +210,35 @@ def _lapse(order_id: int, day: date) -> bool:
     return True
 
 
+# --- Notices of an expiry (R27) ---------------------------------------------------------------------------------------
+
+
+def due_notices(day: date) -> QuerySet[Mailbox]:
+    """Boxes whose customers are to be told today of a point that was due by `day`."""
+    return notices.due(day, today=clock.today())
+
+
+def send_notices(work: Work) -> None:
+    for ids in _batches(due_notices(work.run.day), "expires_on", min(work.batch, notices.BATCH)):
+        if clock.today() != work.today:
+            raise OutOfTimeError  # midnight has passed: "domani" is no longer true, the next run says it anew
+        try:
+            _tell(ids, work)
+        except Exception:
+            for box_id in ids:  # as with the expiries: one bad box stops no other
+                try:
+                    _tell([box_id], work)
+                except Exception as error:
+                    work.fail("box", box_id, error)
+        work.check_time()
+
+
+def _tell(ids: list[int], work: Work) -> None:
+    """Tell a batch in one transaction: rows, mails and numbers are there together, or none of them."""
+    with transaction.atomic(durable=True):
+        work.count(done=notices.tell(ids, day=work.run.day, today=work.today))
+
+
 # --- Deletions: only listed -------------------------------------------------------------------------------------------
 
 
@@ -235,5 +263,6 @@ STAGES: dict[Stage, StageWork] = {
     Stage.EXPIRIES: StageWork(due_expiries, record_expiries),
     Stage.CHANGES: StageWork(due_changes, start_changes),
     Stage.LAPSES: StageWork(due_lapses, lapse_orders),
+    Stage.NOTICES: StageWork(due_notices, send_notices),  # after the lapses: no mail names an order that has lapsed
     Stage.DELETIONS: StageWork(due_deletions, list_deletions),
 }

@@ -1,9 +1,10 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy
 
 
 class MailboxesConfig(AppConfig):
     name = "mailboxes"
-    verbose_name = "Caselle"
+    verbose_name = gettext_lazy("Caselle")
 
     def ready(self) -> None:
         from auditlog.registry import auditlog

@@ -25,9 +25,15 @@ class PriceList:
     plans: dict[str, Decimal]  # by plan code
     items: dict[str, Decimal]  # by Price.Item, without plans
     rate: Decimal | None
+    rows: dict[str, Plan]  # the priced plans themselves, by code
 
     def plan(self, code: str) -> Decimal:
         return self._need(self.plans.get(code), f"plan {code}")
+
+    def row(self, code: str) -> Plan:
+        """The plan as it stands with these prices."""
+        self.plan(code)
+        return self.rows[code]
 
     def item(self, item: str) -> Decimal:
         return self._need(self.items.get(item), item)
@@ -47,13 +53,15 @@ def prices_on(day: date) -> PriceList:
     """The price list in force on `day`: for each item the last row whose `valid_from` has come. Two queries."""
     plans: dict[str, Decimal] = {}
     items: dict[str, Decimal] = {}
+    rows: dict[str, Plan] = {}
     for price in Price.objects.filter(valid_from__lte=day).select_related("plan").order_by("valid_from"):
         if price.plan is not None:
             plans[price.plan.code] = price.net
+            rows[price.plan.code] = price.plan
         else:
             items[price.item] = price.net
     rate = VatRate.objects.filter(valid_from__lte=day).order_by("-valid_from").values_list("rate", flat=True).first()
-    return PriceList(day=day, plans=plans, items=items, rate=rate)
+    return PriceList(day=day, plans=plans, items=items, rate=rate, rows=rows)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,12 @@ Functions that take a box expect its row locked by the caller, inside a transact
 
 import hashlib
 import hmac
+import logging
+import secrets
+import time
 import uuid
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from django.conf import settings
@@ -22,6 +25,8 @@ from mailboxes.models.boxes import Phase
 from mailboxes.platform.base import Usage, get_platform
 from pecportal import clock, mail
 from pecportal.errors import RefusedError
+
+log = logging.getLogger(__name__)
 
 
 def tombstone_hash(fiscal_key: str) -> str:
@@ -43,13 +48,18 @@ def limits(plan: Plan) -> rules.PlanLimits:
 
 
 def _mailbox_login(address: str) -> User:
-    login, created = User.objects.get_or_create(username=address, defaults={"kind": User.Kind.MAILBOX})
+    login, _created = User.objects.get_or_create(username=address, defaults={"kind": User.Kind.MAILBOX})
     if login.kind != User.Kind.MAILBOX:
         raise RefusedError(_("Esiste un account con questo username: %(address)s.") % {"address": address})
-    if created:
-        login.set_unusable_password()
-        login.save(update_fields=["password"])
+    # A new life of an address never opens with the password of the one before (§4).
+    login.set_unusable_password()
+    login.save(update_fields=["password"])
     return login
+
+
+def _check_year(expires_on: date) -> None:
+    if not 2000 <= expires_on.year <= 2100:
+        raise RefusedError(_("Controlla l'anno della scadenza: è %(year)s.") % {"year": expires_on.year})
 
 
 def _first_day(expires_on: date) -> date:
@@ -82,13 +92,20 @@ def open_box(
         raise RefusedError(_("Il titolare appartiene a un altro account."))
     if (domain is None) == (expires_on is None):
         raise RefusedError(_("Indica la scadenza, oppure il dominio da cui la casella la prende."))
-    if domain is not None:
-        expires_on = domain.expires_on
-    if expires_on is None:
-        raise RefusedError(_("Il dominio non ha ancora una scadenza."))
-    delete_from = domain.delete_from if domain else rules.deletion_day(expires_on, grace_days=settings.GRACE_DAYS)
+    if expires_on is not None:
+        _check_year(expires_on)
     try:
         with transaction.atomic():
+            if domain is not None:
+                # Locked before its box (lock order), so that a renewal of the domain cannot pass by unseen (R17).
+                domain = Domain.objects.select_for_update(no_key=True, of=("self",)).get(pk=domain.pk)
+                if domain.owner_id != owner.pk:
+                    raise RefusedError(_("Il dominio appartiene a un altro account."))
+                expires_on = domain.expires_on
+            if expires_on is None:
+                raise RefusedError(_("Il dominio non ha ancora una scadenza."))
+            grace = settings.GRACE_DAYS
+            delete_from = domain.delete_from if domain else rules.deletion_day(expires_on, grace_days=grace)
             certified, _created = Address.objects.get_or_create(name=name)
             if certified.tombstone and not hmac.compare_digest(certified.tombstone, tombstone_hash(holder.fiscal_key)):
                 raise RefusedError(_("L'indirizzo è appartenuto a un altro titolare e non può essere riassegnato."))
@@ -129,6 +146,7 @@ def open_domain(
 ) -> Domain:
     """Open a hosting domain with its opening period; its boxes take its dates. Raises RefusedError when it is there."""
     grace = settings.GRACE_DAYS if deletion_days is None else deletion_days
+    _check_year(expires_on)
     try:
         with transaction.atomic():
             domain = Domain.objects.create(
@@ -299,23 +317,53 @@ class Told:
     failed: int
 
 
-def tell_platform(*, limit: int = 500) -> Told:
-    """Tell the mail system the state and space of the boxes that are due. Repeatable; a failure is tried again later.
+TOLD_AT_ONCE = 500  # boxes of one claim
+TELL_AGAIN_AFTER = timedelta(minutes=5)  # longer than a task may live (CELERY_TASK_TIME_LIMIT)
 
-    The mark is cleared only where it still has the value that was read, so a change made meanwhile is told as well.
+
+def tell_platform(*, limit: int | None = None, seconds: float = 200) -> Told:
+    """Tell the mail system the state and space of the boxes that are due, until none is left or time is over.
+
+    Safe with several workers and killed anywhere: boxes are claimed by moving their mark ahead, so what fails or is
+    left by a kill is due again in five minutes, and no row is locked while the mail system is asked.
     """
-    platform, now, today = get_platform(), clock.now(), clock.today()
+    stop_at = time.monotonic() + seconds
     done = failed = 0
-    due = Mailbox.objects.filter(platform_due_at__lte=now).select_related("address").order_by("platform_due_at")[:limit]
-    for box in due:
-        mark = box.platform_due_at
-        try:
-            platform.set_capacity(box.address.name, mailbox_gb=box.mailbox_gb, archive_gb=box.archive_gb)
-            platform.apply_state(box.address.name, box.state(today))
-        except OSError:
-            failed += 1
-            Mailbox.objects.filter(pk=box.pk, platform_due_at=mark).update(platform_due_at=now + timedelta(minutes=5))
-        else:
-            done += 1
-            Mailbox.objects.filter(pk=box.pk, platform_due_at=mark).update(platform_due_at=None)
+    while limit is None or done + failed < limit:
+        boxes, claim = _claim_due(TOLD_AT_ONCE if limit is None else min(TOLD_AT_ONCE, limit - done - failed))
+        for n, box in enumerate(boxes):
+            if time.monotonic() >= stop_at:
+                rest = Mailbox.objects.filter(pk__in=[b.pk for b in boxes[n:]], platform_due_at=claim)
+                rest.update(platform_due_at=clock.now())
+                return Told(done, failed)
+            try:
+                _tell(box, claim)
+            except Exception:  # one box that cannot be told keeps none waiting
+                failed += 1
+                log.exception("the mail system could not be told about box %s; it is told again later", box.pk)
+            else:
+                done += 1
+        if not boxes:
+            break
     return Told(done, failed)
+
+
+def _claim_due(size: int) -> tuple[list[Mailbox], datetime]:
+    """Up to `size` boxes that are due, as they stand now, and the mark that says that they are ours."""
+    now = clock.now()
+    claim = now + TELL_AGAIN_AFTER + timedelta(microseconds=secrets.randbelow(1_000_000))  # no two claims are equal
+    with transaction.atomic(durable=True):
+        due = Mailbox.objects.filter(platform_due_at__lte=now).order_by("platform_due_at", "pk")
+        locked = due.select_for_update(no_key=True, skip_locked=True, of=("self",)).select_related("address")
+        boxes = list(locked[:size])
+        Mailbox.objects.filter(pk__in=[box.pk for box in boxes]).update(platform_due_at=claim)
+    return boxes, claim
+
+
+def _tell(box: Mailbox, claim: datetime) -> None:
+    platform = get_platform()
+    platform.set_capacity(box.address.name, mailbox_gb=box.mailbox_gb, archive_gb=box.archive_gb)
+    platform.apply_state(box.address.name, box.state(clock.today()))
+    if not Mailbox.objects.filter(pk=box.pk, platform_due_at=claim).update(platform_due_at=None):
+        # It changed meanwhile, and another worker may have told that before us: what we said is not the last word.
+        Mailbox.objects.filter(pk=box.pk).update(platform_due_at=clock.now())

@@ -86,6 +86,9 @@ def keep_method(*, login: User, provider: str, saved: SavedMethod) -> StoredMeth
             "expires_year": saved.expires_year,
         },
     )
+    if method.removed_at is not None and method.login_id == login.pk:
+        method.removed_at = None  # given once more by whoever took it away
+        method.save(update_fields=["removed_at"])
     return method
 
 

@@ -1,18 +1,27 @@
-"""Opening and closing what staff must decide. A case is never edited, only closed with a reason (R21)."""
+"""Opening and closing what staff must decide. A case is never edited, only closed with a reason (R21).
+
+`closed_by` is empty where no person decided: what a case was about has come right by itself.
+"""
 
 import logging
 from decimal import Decimal
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 
 from accounts.models import User
 from mailboxes.models import Mailbox
 from payments.models import Case, Payment, Receipt
 from pecportal import clock
 from pecportal.errors import RefusedError
+from pecportal.formats import euro
 from renewals.models import Order, OrderLine
 
 log = logging.getLogger(__name__)
+
+# Of these at most one is open for a receipt, and its amount is what of the receipt pays no order.
+LEFT_OF_A_RECEIPT = (Case.Kind.RECEIPT_UNMATCHED, Case.Kind.RECEIPT_OVER, Case.Kind.MONEY_TOO_LATE)
 
 
 def open_case(
@@ -29,7 +38,7 @@ def open_case(
     try:
         with transaction.atomic():
             case = Case.objects.create(
-                kind=kind, detail=detail, order=order, payment=payment, receipt=receipt, box=box, amount=amount
+                kind=kind, detail=detail[:300], order=order, payment=payment, receipt=receipt, box=box, amount=amount
             )
     except IntegrityError:
         return
@@ -39,12 +48,12 @@ def open_case(
 def close_case(*, case_id: int, actor: User, resolution: str) -> None:
     """Close a case with what was decided. Raises RefusedError without a reason or when it is closed already."""
     if not resolution.strip():
-        raise RefusedError("Scrivi che cosa è stato deciso.")
+        raise RefusedError(_("Scrivi che cosa è stato deciso."))
     closed = Case.objects.filter(pk=case_id, closed_at=None).update(
         closed_at=clock.now(), closed_by=actor, resolution=resolution.strip()[:300]
     )
     if not closed:
-        raise RefusedError("Il caso è già chiuso.")
+        raise RefusedError(_("Il caso è già chiuso."))
 
 
 def open_for_attention(order_id: int) -> None:
@@ -58,15 +67,38 @@ def open_for_attention(order_id: int) -> None:
         open_case(kind, order=line.order, box=line.mailbox, amount=line.net, detail=last.why if last else "")
 
 
-def close_matched(*, receipt: Receipt, actor: User, order: Order) -> None:
-    """A receipt that waited to be matched was allocated: its case is decided."""
-    Case.objects.filter(kind=Case.Kind.RECEIPT_UNMATCHED, receipt=receipt, closed_at=None).update(
-        closed_at=clock.now(), closed_by=actor, resolution=f"attribuito all'ordine {order}"
-    )
+def settle_receipt(*, receipt: Receipt, actor: User, resolution: str) -> None:
+    """Staff decided about a receipt (locked): what was open about its money is closed; what is left is said anew."""
+    _close(Case.objects.filter(kind__in=LEFT_OF_A_RECEIPT, receipt=receipt), actor=actor, resolution=resolution)
 
 
-def close_short(*, order: Order, actor: User) -> None:
-    """What was missing of an order has arrived."""
-    Case.objects.filter(kind=Case.Kind.RECEIPT_SHORT, order=order, closed_at=None).update(
-        closed_at=clock.now(), closed_by=actor, resolution="saldato"
-    )
+def close_short(*, order: Order, actor: User | None, resolution: str) -> None:
+    """What was missing of an order (locked) has arrived, or another case says what is missing now."""
+    _close(Case.objects.filter(kind=Case.Kind.RECEIPT_SHORT, order=order), actor=actor, resolution=resolution)
+
+
+def _close(found: QuerySet[Case], *, actor: User | None, resolution: str) -> None:
+    found.filter(closed_at=None).update(closed_at=clock.now(), closed_by=actor, resolution=resolution[:300])
+
+
+def release_money(*, order: Order) -> list[str]:
+    """The order (locked) ends unpaid: bank money it had been given goes back to its receipts, a case each (R21).
+
+    Returns what was released, in words, for the order's events.
+    """
+    told = []
+    given = list(order.allocations.exclude(receipt=None).order_by("receipt_id", "id"))
+    receipts = Receipt.objects.select_for_update(no_key=True, of=("self",))
+    locked = {r.pk: r for r in receipts.filter(pk__in=[a.receipt_id for a in given]).order_by("pk")}
+    for receipt_id, receipt in locked.items():
+        mine = [a for a in given if a.receipt_id == receipt_id]
+        order.allocations.filter(pk__in=[a.pk for a in mine]).delete()
+        amount = sum((a.amount for a in mine), Decimal(0))
+        facts = {"amount": euro(amount), "reference": receipt.bank_reference}
+        told.append(_("liberati %(amount)s dell'accredito %(reference)s") % facts)
+        open_case(
+            Case.Kind.MONEY_TOO_LATE, order=order, receipt=receipt, amount=amount,
+            detail=_("l'ordine è stato chiuso: sono da restituire o attribuire"),
+        )  # fmt: skip
+    close_short(order=order, actor=None, resolution=_("l'ordine non aspetta più denaro"))
+    return told

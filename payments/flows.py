@@ -4,10 +4,12 @@ The only writer of Payment.status. Lock order: order → receipt → payment →
 """
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Sum
 from django.utils.translation import gettext as _
@@ -19,6 +21,7 @@ from payments.providers import get_provider
 from payments.providers.base import Outcome, ProviderTimeoutError, Result
 from pecportal import clock, mail
 from pecportal.errors import RefusedError
+from pecportal.formats import euro
 from renewals import settle
 from renewals.models import Order
 
@@ -28,6 +31,7 @@ log = logging.getLogger(__name__)
 CHECK_AFTER = (timedelta(minutes=1), timedelta(minutes=5), timedelta(hours=1))
 DAILY = timedelta(days=1)
 CHECKS_BEFORE_CASE = 6
+MOST = Decimal("9999999.99")  # what a column of money holds
 
 
 class UnknownPaymentError(RefusedError):
@@ -64,6 +68,7 @@ def start(
     Closes an older live attempt at its provider first (R20). `user` is None when only the order number was given; then
     no automatic renewal can come of it (R23). Raises NotPayableError, UnknownPaymentError.
     """
+    chosen = get_provider(provider)  # an unknown name leaves no row behind
     close_live_attempt(order_id)
     try:
         with transaction.atomic(durable=True):
@@ -84,11 +89,15 @@ def start(
     except IntegrityError as error:  # payment_one_live_per_order: another tab was quicker
         raise UnknownPaymentError from error
     try:
-        started = get_provider(provider).start(payment, return_url=return_url(payment), cancel_url=cancel_url)
+        started = chosen.start(payment, return_url=return_url(payment), cancel_url=cancel_url)
     except ProviderTimeoutError as error:
         record_outcome(payment.pk, Outcome(Result.UNKNOWN, reason=str(error)[:120]))
         raise UnknownPaymentError from error
     record_outcome(payment.pk, Outcome(Result.PENDING, remote_id=started.remote_id))
+    if not Payment.objects.live().filter(pk=payment.pk).exists():
+        # Closed by another tab before the provider knew of it: nobody is sent to pay there.
+        _close_at_provider(payment)
+        raise UnknownPaymentError
     return started.redirect_url
 
 
@@ -98,14 +107,17 @@ def close_live_attempt(order_id: int) -> None:
     Raises UnknownPaymentError when the provider cannot say. Afterwards the order may turn out to be paid.
     """
     live = Payment.objects.live().filter(order_id=order_id).first()
-    if live is None:
-        return
+    if live is not None:
+        _close_at_provider(live)
+
+
+def _close_at_provider(payment: Payment) -> None:
     try:
-        outcome = get_provider(live.provider).close(live)
+        outcome = get_provider(payment.provider).close(payment)
     except ProviderTimeoutError as error:
-        record_outcome(live.pk, Outcome(Result.UNKNOWN, reason=str(error)[:120]))
+        record_outcome(payment.pk, Outcome(Result.UNKNOWN, reason=str(error)[:120]))
         raise UnknownPaymentError from error
-    record_outcome(live.pk, outcome)
+    record_outcome(payment.pk, outcome)
     if outcome.result in (Result.UNKNOWN, Result.PENDING):
         raise UnknownPaymentError
 
@@ -144,9 +156,20 @@ def record_outcome(payment_id: int, outcome: Outcome) -> None:
         if _pays(order, payment, outcome, given_up=given_up, due=due):
             Allocation.objects.create(order=order, amount=due, payment=payment)
             settle.mark_paid(order, why=_("pagamento registrato"))
-            if outcome.saved is not None and payment.started_by is not None and payment.auto_renewal_agreed:
-                auto_renewal.after_payment(order=order, payment=payment, saved=outcome.saved)
+            cases.close_short(order=order, actor=None, resolution=_("saldato"))
+            _switch_on(order, payment, outcome)
             transaction.on_commit(lambda: after_paid(order_id), robust=True)
+
+
+def _switch_on(order: Order, payment: Payment, outcome: Outcome) -> None:
+    """Automatic renewal, if agreed to (R23). What goes wrong with it never undoes the registered money."""
+    if outcome.saved is None or payment.started_by is None or not payment.auto_renewal_agreed:
+        return
+    try:
+        with transaction.atomic():
+            auto_renewal.after_payment(order=order, payment=payment, saved=outcome.saved)
+    except Exception:
+        log.exception("automatic renewal could not be switched on by payment %s", payment.pk)
 
 
 def _tell_failed(order: Order) -> None:
@@ -207,10 +230,10 @@ def _pays(order: Order, payment: Payment, outcome: Outcome, *, given_up: bool, d
     # What an order that is settled already still lacks says nothing: its money is refused below, not here.
     short = order.is_awaiting_payment and amount < due
     if amount != payment.amount or currency != payment.currency or short:
+        arrived = euro(amount) if currency == settings.CURRENCY else f"{amount} {currency}"
         cases.open_case(
-            Case.Kind.MONEY_MISMATCH, order=order, payment=payment, amount=amount,
-            detail=_("arrivati %(amount)s %(currency)s, dovuti %(due)s %(ours)s")
-            % {"amount": amount, "currency": currency, "due": due, "ours": payment.currency},
+            Case.Kind.MONEY_MISMATCH, order=order, payment=payment, amount=amount if amount <= MOST else None,
+            detail=_("arrivati %(arrived)s, dovuti %(due)s") % {"arrived": arrived, "due": euro(due)},
         )  # fmt: skip
         return False
     refusal = settle.refusal_to_pay(order, begun_on=clock.rome_date(payment.created_at))
@@ -221,23 +244,27 @@ def _pays(order: Order, payment: Payment, outcome: Outcome, *, given_up: bool, d
     elif amount > due:
         cases.open_case(
             Case.Kind.RECEIPT_OVER, order=order, payment=payment, amount=amount - due,
-            detail=_("avanzano %(left)s € dopo l'ordine %(order)s") % {"left": amount - due, "order": order},
+            detail=_("avanzano %(left)s dopo l'ordine %(order)s") % {"left": euro(amount - due), "order": order},
         )  # fmt: skip
     return not refusal
 
 
 def after_paid(order_id: int) -> None:
     """What follows a registered payment: fulfilment, and a case for what cannot be given. Repeatable."""
-    settle.fulfil(order_id)
-    cases.open_for_attention(order_id)
+    settle.fulfil(order_id, on_attention=cases.open_for_attention)
 
 
-def fulfil_due() -> int:
-    """Fulfil every paid order that still waits; returns how many were tried (beat, every minute)."""
-    ids = list(
-        Order.objects.filter(status=Order.Status.PAID).order_by("paid_at", "id").values_list("pk", flat=True)[:200]
-    )
+def fulfil_due(*, seconds: float = 200) -> int:
+    """Fulfil every paid order that still waits; returns how many were tried (beat, every minute).
+
+    All of them, as far as `seconds` reach: orders that cannot be fulfilled must not keep later ones out of the list.
+    """
+    stop_at = time.monotonic() + seconds
+    waiting = Order.objects.filter(status=Order.Status.PAID).order_by("paid_at", "id")
+    ids = list(waiting.values_list("pk", flat=True))
     for order_id in ids:
+        if time.monotonic() >= stop_at:
+            break
         try:
             after_paid(order_id)
         except Exception:
@@ -245,13 +272,18 @@ def fulfil_due() -> int:
     return len(ids)
 
 
-def sync_due() -> int:
-    """Ask again about attempts whose time has come; after some days without an answer, a case (R19)."""
-    now = clock.now()
+def sync_due(*, seconds: float = 200) -> int:
+    """Ask again about attempts whose time has come; after some days without an answer, a case (R19).
+
+    At most `seconds`: each question may wait for a provider that is slow, and a task must end by itself.
+    """
+    now, stop_at = clock.now(), time.monotonic() + seconds
     due = list(
         Payment.objects.filter(next_check_at__lte=now).order_by("next_check_at").values_list("pk", "checks")[:200]
     )
     for payment_id, checks in due:
+        if time.monotonic() >= stop_at:
+            break
         # Claimed by moving its time: neither a second worker nor a provider that breaks keeps asking meanwhile.
         claimed = Payment.objects.filter(pk=payment_id, checks=checks, next_check_at__lte=now).update(
             checks=checks + 1, next_check_at=now + _wait(checks + 1)
@@ -300,7 +332,9 @@ def cancel_order(*, order_id: int, actor: User, despite_transfer: bool = False, 
             raise UnknownPaymentError
         if order.transfer_declared_on and not despite_transfer:
             raise RefusedError(_("Hai dichiarato di aver fatto il bonifico: conferma che vuoi annullare lo stesso."))
-        settle.cancel(order, why=why or _("annullato dal cliente"), actor=actor)
+        released = cases.release_money(order=order)
+        reasons = [why or _("annullato dal cliente"), *released]
+        settle.cancel(order, why="; ".join(reasons)[:200], actor=actor)
 
 
 def choose_transfer(order_id: int) -> None:

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from payments.providers import offered
-from pecportal.formats import day
+from pecportal.formats import dal
 from renewals.models import Kind, Order
 
 # What the customer calls a provider, wherever its code is stored (Order.method, Payment.provider).
@@ -70,6 +70,6 @@ def _transfer(delete_from: date | None, today: date) -> Method:
     refusal = ""
     if delete_from is not None and today >= transfer_closes_on(delete_from):
         refusal = _(
-            "La casella si cancella dal %(day)s: un bonifico potrebbe arrivare tardi. Paga con un altro metodo."
-        ) % {"day": day(delete_from)}
+            "La casella si cancella %(dal)s: un bonifico potrebbe arrivare tardi. Paga con un altro metodo."
+        ) % {"dal": dal(delete_from)}
     return Method("transfer", name_of("transfer"), ICONS["transfer"], note, refusal)

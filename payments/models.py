@@ -298,8 +298,8 @@ class Case(models.Model):
                 name="case_once_per_box",
             ),
             models.CheckConstraint(
-                condition=Q(closed_at=None, resolution="")
-                | Q(closed_at__isnull=False, closed_by__isnull=False) & ~Q(resolution=""),
+                condition=Q(closed_at=None, closed_by=None, resolution="")
+                | Q(closed_at__isnull=False) & ~Q(resolution=""),
                 name="case_closed_with_reason",
             ),
         ]

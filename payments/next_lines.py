@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from django.conf import settings
 from django.utils.translation import gettext as _
 
-from mailboxes.rules import SOON_DAYS, State
+from mailboxes.rules import State
 from payments.auto_renewal import charge_day
 from payments.models import AutoRenewal
 from pecportal import clock
-from pecportal.formats import day, distance, euro, years
+from pecportal.formats import day, distance, euro, fino, il, years
 from renewals.models import Order
 from renewals.references import creditor_reference
 
@@ -45,18 +46,19 @@ def _transfer(order: Order, expiry: date | None, today: date) -> list[Next]:
     if not order.transfer_declared_on:
         lines.append(
             Next(
-                _("Entro il %(day)s") % {"day": day(order.payable_until)},
+                _("Entro %(day)s") % {"day": il(order.payable_until)},
                 _("Fai il bonifico con la causale %(reference)s.") % {"reference": creditor_reference(order)},
             )
         )
-    lines.append(Next(_("1–5 giorni lavorativi dopo"), _("Il bonifico arriva e lo registriamo.")))
+    days = _("In 1–5 giorni lavorativi") if order.transfer_declared_on else _("1–5 giorni lavorativi dopo")
+    lines.append(Next(days, _("Il bonifico arriva e lo registriamo.")))
     return [*lines, _renewed(expiry)]
 
 
 def _to_pay(order: Order, expiry: date | None, today: date) -> list[Next]:
     lines = [
         Next(
-            _("Entro il %(day)s") % {"day": day(order.payable_until)},
+            _("Entro %(day)s") % {"day": il(order.payable_until)},
             _("Paga l'ordine. Dopo questo giorno l'ordine decade."),
         ),
         _renewed(expiry),
@@ -96,7 +98,7 @@ def _renewed(expiry: date | None) -> Next:
         return Next(_("Appena è registrato"), _("Completiamo l'ordine e ti scriviamo."))
     return Next(
         _("Appena è registrato"),
-        _("La casella è rinnovata fino al %(day)s e ti scriviamo la conferma.") % {"day": day(expiry)},
+        _("La casella è rinnovata %(fino)s e ti scriviamo la conferma.") % {"fino": fino(expiry)},
     )
 
 
@@ -114,10 +116,9 @@ def _box_line(order: Order, today: date) -> list[Next]:
             )
         ]
     if state is State.EXPIRED:
-        last = day(box.last_renewable_day)
         return [
             Next(
-                _("Entro il %(day)s") % {"day": last},
+                _("Entro %(day)s") % {"day": il(box.last_renewable_day)},
                 _("Rinnova la casella: dopo sarà cancellata con tutto il contenuto."),
             )
         ]
@@ -143,6 +144,8 @@ def _fulfilled(order: Order, *, expiry: date | None, auto: AutoRenewal | None, t
             "amount": euro(auto.amount),
             "years": years(auto.years),
         }
+    elif settings.NOTICE_DAYS and settings.NOTICE_DAYS[0] < 0:  # R27: the first notice of the new expiry
+        on, what = expiry + timedelta(days=settings.NOTICE_DAYS[0]), _("Ti scriviamo che la scadenza si avvicina.")
     else:
-        on, what = expiry - timedelta(days=SOON_DAYS), _("Ti scriviamo che la scadenza si avvicina.")
+        return lines
     return [*lines, Next(day(on), what)] if on >= today else lines

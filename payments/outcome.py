@@ -15,7 +15,7 @@ from payments.flows import missing
 from payments.models import AutoRenewal, Case, Payment
 from payments.next_lines import Next
 from payments.screens import Row, new_expiry, shows_email
-from pecportal.formats import day, euro
+from pecportal.formats import day, euro, fino, il
 from renewals import settle
 from renewals.models import Kind, Order
 
@@ -45,6 +45,10 @@ TONES = {
     Situation.REFUNDED: "ok",
     Situation.FAILED: "danger",
     Situation.TOO_LATE: "danger",
+    # nothing is awaited any more
+    Situation.CANCELLED: "info",
+    Situation.LAPSED: "info",
+    Situation.REVERSED: "info",
 }
 CHANGING = (Situation.VERIFYING, Situation.PAID)  # pages that look again by themselves
 
@@ -61,6 +65,7 @@ class Panel:
     facts: list[Row] = field(default_factory=list)
     next: list[Next] = field(default_factory=list)
     money_notice: str = ""
+    in_doubt: bool = False  # an attempt is in an unknown state: neither pay nor cancel (R12b, R19)
 
     @property
     def tone(self) -> str:
@@ -116,6 +121,7 @@ def panel(order: Order, *, user: User, auto: AutoRenewal | None, today: date) ->
             order, where, expiry=expiry, auto=auto, today=today, email=order.email if shows_email(order, user) else ""
         ),
         money_notice="" if where is Situation.MATCHING else _money_notice(order, due=due, held=held),
+        in_doubt=any(attempt.status == Payment.Status.UNKNOWN for attempt in attempts),
     )
 
 
@@ -123,9 +129,9 @@ def _words(
     order: Order, where: Situation, *, expiry: date | None, due: Decimal, held: Decimal, last: Payment | None
 ) -> tuple[str, str]:
     numbers = {
-        "due": euro(due), "held": euro(held), "total": euro(order.amount_due), "expiry": day(expiry),
-        "until": day(order.payable_until),
-        "reason": last.reason.rstrip(".") if last else "", "declared": day(order.transfer_declared_on),
+        "due": euro(due), "held": euro(held), "total": euro(order.amount_due), "until": il(order.payable_until),
+        "fino": fino(order.payable_until), "new_fino": fino(expiry),
+        "reason": last.reason.rstrip(".") if last else "", "declared": il(order.transfer_declared_on),
     }  # fmt: skip
     title, sentence = _texts(order, where, expiry=expiry, reason=numbers["reason"])
     return title % numbers, sentence % numbers
@@ -134,7 +140,7 @@ def _words(
 def _texts(order: Order, where: Situation, *, expiry: date | None, reason: str) -> tuple[str, str]:
     if where is Situation.TRANSFER and order.transfer_declared_on:
         return _("Aspettiamo il tuo bonifico"), _(
-            "Hai dichiarato il bonifico il %(declared)s. Appena arriva lo registriamo e ti scriviamo. "
+            "Hai dichiarato il bonifico %(declared)s. Appena arriva lo registriamo e ti scriviamo. "
             "Fino ad allora la casella resta com'è."
         )
     if where is Situation.FULFILLED and (order.kind != Kind.RENEWAL or expiry is None):
@@ -150,7 +156,7 @@ def _plain_texts() -> dict[Situation, tuple[str, str]]:
     return {
         Situation.TRANSFER: (
             _("Ordine confermato: manca il bonifico"),
-            _("Fai un bonifico di %(due)s entro il %(until)s. La casella resta com'è finché non arriva."),
+            _("Fai un bonifico di %(due)s entro %(until)s. La casella resta com'è finché non arriva."),
         ),
         Situation.TO_PAY: (
             _("Ordine in attesa di pagamento"),
@@ -176,18 +182,18 @@ def _plain_texts() -> dict[Situation, tuple[str, str]]:
         ),
         Situation.STOPPED: (
             _("Pagamento interrotto"),
-            _("Non ti è stato addebitato nulla. L'ordine aspetta ancora %(due)s: puoi pagarlo fino al %(until)s."),
+            _("Non ti è stato addebitato nulla. L'ordine aspetta ancora %(due)s: puoi pagarlo %(fino)s."),
         ),
         Situation.TOO_LATE: (
             _("Questo ordine non si può più pagare"),
-            _("L'ultimo giorno utile era il %(until)s. Non pagare adesso: il denaro non rinnoverebbe la casella."),
+            _("L'ultimo giorno utile era %(until)s. Non pagare adesso: il denaro non rinnoverebbe la casella."),
         ),
         Situation.PAID: (
             _("Pagamento registrato"),
             _("Abbiamo ricevuto %(total)s. Stiamo completando l'ordine: di solito bastano pochi minuti."),
         ),
         Situation.FULFILLED: (
-            _("Rinnovata fino al %(expiry)s"),
+            _("Rinnovata %(new_fino)s"),
             _("Abbiamo ricevuto %(total)s e la casella è rinnovata."),
         ),
         Situation.ATTENTION: (

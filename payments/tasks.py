@@ -1,6 +1,7 @@
 """Edges for the worker: ids in, one flow call each. Every one is a nudge that beat repeats."""
 
 import logging
+import time
 
 from celery import shared_task
 
@@ -8,6 +9,7 @@ from payments import flows
 from payments.models import ProviderEvent
 
 log = logging.getLogger(__name__)
+SECONDS = 200  # a task ends by itself, well before the worker's hard limit
 
 
 @shared_task
@@ -27,9 +29,12 @@ def work_off_event(event_id: int) -> None:
 
 @shared_task
 def work_off_left_over() -> None:
+    stop_at = time.monotonic() + SECONDS
     for event_id in (
         ProviderEvent.objects.filter(processed_at=None).order_by("received_at").values_list("pk", flat=True)[:200]
     ):
+        if time.monotonic() >= stop_at:
+            break
         try:
             flows.work_off_event(event_id)
         except Exception:  # one bad event must not keep the others waiting

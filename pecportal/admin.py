@@ -91,6 +91,7 @@ class ChangesAdmin(LogEntryAdmin, ModelAdmin):
     """Who changed prices, plans, holders and logins (R32)."""
 
     show_full_result_count = False
+    search_fields = ("object_repr", "actor__username")  # its own ask names that our logins do not have
 
 
 Entry = tuple[str, str, "StrOrPromise"]  # model, icon, title

@@ -4,13 +4,14 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.translation import gettext
 
 
 def brand() -> dict[str, str]:
     """The provider as pages and mails name it."""
     return {
         "name": settings.PROVIDER_NAME,
-        "area_name": "Area clienti",
+        "area_name": gettext("Area clienti"),
         "site_url": settings.SITE_URL,
         "support_email": settings.PROVIDER_SUPPORT_EMAIL,
         "support_url": settings.PROVIDER_SUPPORT_URL or f"mailto:{settings.PROVIDER_SUPPORT_EMAIL}",

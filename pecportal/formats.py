@@ -5,6 +5,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from django import template
 from django.utils import formats
+from django.utils.html import format_html
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
@@ -16,10 +17,11 @@ GB = 1024**3
 
 @register.filter
 def euro(amount: Decimal | None) -> str:
-    """€ 12,08: euro and cents, thousands grouped, a space that does not break."""
+    """€ 12,08: euro and cents, thousands grouped, a space that does not break; in English €12.08."""
     if amount is None:
         return ""
-    return "€\u00a0" + formats.number_format(amount, decimal_pos=2, use_l10n=True, force_grouping=True)
+    sign = "€\u00a0" if _writes_italian() else "€"
+    return sign + formats.number_format(amount, decimal_pos=2, use_l10n=True, force_grouping=True)
 
 
 @register.filter
@@ -34,12 +36,56 @@ def short_day(value: date | None) -> str:
     return _written(value, "j M Y")
 
 
+def elides(value: date) -> bool:
+    """Italian elides the article before 8 (otto) and 11 (undici): l'8 febbraio, dall'11 marzo."""
+    return value.day in (8, 11)
+
+
+def with_il(value: date, written: str) -> str:
+    """`written` is how the date reads: "l'8 febbraio", "il 9 febbraio"; where it begins a sentence, capfirst it."""
+    return (_("l'%(day)s") if elides(value) else _("il %(day)s")) % {"day": written}
+
+
+def with_dal(value: date, written: str) -> str:
+    """dall'8 febbraio, dal 9 febbraio."""
+    return (_("dall'%(day)s") if elides(value) else _("dal %(day)s")) % {"day": written}
+
+
+def with_fino(value: date, written: str) -> str:
+    """fino all'8 febbraio, fino al 9 febbraio."""
+    return (_("fino all'%(day)s") if elides(value) else _("fino al %(day)s")) % {"day": written}
+
+
+@register.filter
+def il(value: date | None) -> str:
+    """l'8 febbraio 2027, il 9 febbraio 2027."""
+    return with_il(_in_rome(value), day(value)) if value else ""
+
+
+@register.filter
+def dal(value: date | None) -> str:
+    """dall'8 febbraio 2027, dal 9 febbraio 2027."""
+    return with_dal(_in_rome(value), day(value)) if value else ""
+
+
+@register.filter
+def fino(value: date | None) -> str:
+    """fino all'8 febbraio 2027, fino al 9 febbraio 2027."""
+    return with_fino(_in_rome(value), day(value)) if value else ""
+
+
+def _in_rome(value: date) -> date:
+    return clock.rome_date(value) if isinstance(value, datetime) else value
+
+
 def _written(value: date | None, form: str) -> str:
     """Italian writes months small, English does not; Django's are capital in both. A moment is its day in Rome."""
-    if isinstance(value, datetime):
-        value = clock.rome_date(value)
-    text = formats.date_format(value, form) if value else ""
-    return text.lower() if (get_language() or "").startswith("it") else text
+    text = formats.date_format(_in_rome(value), form) if value else ""
+    return text.lower() if _writes_italian() else text
+
+
+def _writes_italian() -> bool:
+    return (get_language() or "").startswith("it")
 
 
 @register.filter
@@ -47,6 +93,13 @@ def gigabytes(size: int | None) -> str:
     """Bytes as GB with two decimals, rounded: 0,62. (Django's number_format would cut.)"""
     rounded = (Decimal(size or 0) / GB).quantize(Decimal("0.01"), rounding=ROUND_HALF_UP)
     return formats.number_format(rounded, decimal_pos=2, use_l10n=True)
+
+
+@register.filter
+def breakable(address: object) -> str:
+    """An address, or a domain's name, that where it is too long breaks before its @ rather than within a word."""
+    local, at, host = str(address).partition("@")
+    return format_html("{}<wbr>{}{}", local, at, host) if at else local
 
 
 @register.filter

@@ -21,6 +21,11 @@ def send(template: str, *, to: list[str], context: dict[str, object]) -> None:
     Call it inside the transaction whose truth it tells: the queue is a table, so the mail exists if and only if that
     commits. Addresses are never logged.
     """
+    queue(letters(template, to=to, context=context))
+
+
+def letters(template: str, *, to: list[str], context: dict[str, object]) -> list[dict[str, object]]:
+    """The mails that `send` would queue, for whoever queues many at once."""
     with translation.override(settings.LANGUAGE_CODE):
         values = {
             "brand": brand(),
@@ -32,7 +37,12 @@ def send(template: str, *, to: list[str], context: dict[str, object]) -> None:
         text = render_to_string(f"emails/{template}.txt", values)
         html = render_to_string(f"emails/{template}.html", values)
     letter = {"sender": settings.DEFAULT_FROM_EMAIL, "subject": subject, "message": text, "html_message": html}
-    post_office.send_many([{**letter, "recipients": [a]} for a in sorted({a.strip().lower() for a in to if a})])
+    return [{**letter, "recipients": [a]} for a in sorted({a.strip().lower() for a in to if a})]
+
+
+def queue(found: list[dict[str, object]]) -> None:
+    """Queue letters with one insert, and ask for them to be sent after the commit."""
+    post_office.send_many(found)
     transaction.on_commit(nudge, robust=True)
 
 

@@ -64,6 +64,11 @@ OPS_EMAIL = env.str("OPS_EMAIL", default="ops@posta.example" if not PRODUCTION e
 GRACE_DAYS = env.int("GRACE_DAYS", default=90)  # R13
 ORDER_LAPSE_DAYS = env.int("ORDER_LAPSE_DAYS", default=90)  # R12b
 CHARGE_DAYS_BEFORE = env.int("CHARGE_DAYS_BEFORE", default=7)  # R24
+NOTICE_DAYS = sorted(  # R27: days from the expiry, negative before it
+    set(env.list("NOTICE_DAYS", cast=int, default=[-90, -60, -30, -15, -7, -1, 1, 30, 60, 83, 89]))
+)
+if NOTICE_DAYS and not -366 <= NOTICE_DAYS[0] <= NOTICE_DAYS[-1] <= 366:
+    raise ImproperlyConfigured("NOTICE_DAYS are days from the expiry, such as -30,-7,1: from -366 to 366.")
 TRANSFER_BLACKOUT_DAYS = 15  # R29: transfer is not offered in the last days before deletion
 IDLE_MINUTES = env.int("IDLE_MINUTES", default=30)  # R5
 PAYMENT_PROVIDERS = env.list("PAYMENT_PROVIDERS", default=["transfer"] if PRODUCTION else ["sandbox", "transfer"])

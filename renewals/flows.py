@@ -1,7 +1,7 @@
 """Placing orders. With settle.py the only writer of Order.status and OrderLine.status (DESIGN §3)."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
@@ -32,6 +32,13 @@ class AlreadyOrderedError(RefusedError):
     def __init__(self, order: Order | None) -> None:
         super().__init__(_("Per questa casella c'è già un ordine di rinnovo."))
         self.order = order
+
+
+class HostedEmailError(RefusedError):
+    """The order's e-mail would end with the box it is about (R12)."""
+
+    def __init__(self) -> None:
+        super().__init__(_("L'e-mail dell'ordine non può essere una casella PEC gestita qui: scadrebbe con lei."))
 
 
 class PriceChangedError(RefusedError):
@@ -149,7 +156,9 @@ def place_renewal(
     PriceChangedError, MissingPriceError, RefusedError.
     """
     if is_hosted(email):
-        raise RefusedError(_("L'e-mail dell'ordine non può essere una casella PEC gestita qui: scadrebbe con lei."))
+        raise HostedEmailError
+    if not 1 <= years <= boxes.MAX_YEARS:
+        raise RefusedError(_("Scegli da 1 a 5 anni."))
     box_id, address = box.pk, box.address.name
     used = measured([address])[address]  # asked before the lock: nothing slow under it
     today, now = clock.today(), clock.now()
@@ -167,10 +176,12 @@ def place_renewal(
                 raise AlreadyOrderedError(_open_order(box.pk))
             if reason is not rules.Reason.RENEW:
                 raise RefusedError(_("In questo momento la casella non può essere rinnovata."))
+            prices = prices_on(today)
+            choice = replace(choice, plan=prices.row(choice.plan.code))  # the screen's may be a minute old
             found = problems_of(box=box, choice=choice, used=used, space_order_open=space_order_open)
             if found:
                 raise ChoiceError(found)
-            priced = quote(box=box, choice=choice, years=years, prices=prices_on(today))
+            priced = quote(box=box, choice=choice, years=years, prices=prices)
             if priced.totals.total != shown_total:
                 raise PriceChangedError(
                     _("Il prezzo è cambiato da quando hai aperto la pagina: controlla il nuovo totale.")

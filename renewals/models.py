@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import FiscalIdentity, InvoiceAddressee, User
 from mailboxes.models import Address, Domain, Mailbox, PaidPeriod, Plan
 
+HALF_CENT = Decimal("0.005")
 NUMBER_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # nothing that reads like something else; 32 letters, six of them
 
 
@@ -106,7 +107,12 @@ class Order(models.Model):
         verbose_name = _("ordine")
         verbose_name_plural = _("ordini")
         constraints = [
-            models.CheckConstraint(condition=Q(total=F("taxable") + F("vat")), name="order_total_is_the_sum"),
+            # To the cent; SQLite keeps decimals as floats, whose sums are not equal to the last bit.
+            models.CheckConstraint(
+                condition=Q(total__gt=F("taxable") + F("vat") - HALF_CENT)
+                & Q(total__lt=F("taxable") + F("vat") + HALF_CENT),
+                name="order_total_is_the_sum",
+            ),
             models.CheckConstraint(
                 condition=Q(taxable__gt=0, vat__gte=0, amount_due__gt=0), name="order_amounts_positive"
             ),

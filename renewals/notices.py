@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from datetime import date
 
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from mailboxes import rules as boxes
 from mailboxes.flows import limits
 from mailboxes.models import Mailbox
 from mailboxes.platform.base import Usage
-from pecportal.formats import day, gigabytes
+from pecportal.formats import dal, fino, gigabytes, il
 from renewals import words
 from renewals.flows import Choice
 from renewals.rules import Code, Problem
@@ -62,7 +63,7 @@ def _waiting(box: Mailbox) -> boxes.Capacity | None:
 
 
 def _archive_goes(box: Mailbox, choice: Choice, used: Usage, starts: date, today: date) -> Avviso:
-    facts = {"plan": choice.plan, "used": gigabytes(used.archive_bytes), "day": day(starts)}
+    facts = {"plan": choice.plan, "used": gigabytes(used.archive_bytes), "day": capfirst(il(starts))}
     if starts <= today:
         sentence = _(
             "%(plan)s non ha archivio. Appena il pagamento è registrato, i messaggi dell'archivio (%(used)s GB) sono "
@@ -70,7 +71,7 @@ def _archive_goes(box: Mailbox, choice: Choice, used: Usage, starts: date, today
         )
     else:
         sentence = _(
-            "%(plan)s non ha archivio. Il %(day)s i messaggi dell'archivio (oggi %(used)s GB) sono cancellati per "
+            "%(plan)s non ha archivio. %(day)s i messaggi dell'archivio (oggi %(used)s GB) sono cancellati per "
             "sempre: prima di quel giorno, scarica quelli che ti servono."
         )
     return Avviso(_("L'archivio sarà cancellato"), sentence % facts, tone="danger", tick=True)
@@ -92,8 +93,8 @@ def _less_later(box: Mailbox, choice: Choice, later: boxes.Capacity, starts: dat
     facts = {
         "plan": plan,
         "old": box.plan,
-        "day": day(starts),
-        "expiry": day(box.expires_on),
+        "dal": capfirst(dal(starts)),
+        "fino": capfirst(fino(box.expires_on)),
         "space": words.space(later.mailbox_gb, later.archive_gb),
         "before": words.space(box.mailbox_gb, box.archive_gb),
     }
@@ -103,14 +104,9 @@ def _less_later(box: Mailbox, choice: Choice, later: boxes.Capacity, starts: dat
             "La casella è scaduta, perciò il cambio è immediato: da %(old)s (%(before)s) a %(plan)s (%(space)s)."
         )
     else:
-        heading = _("Dal %(day)s avrai meno spazio")
-        sentence = _(
-            "Fino al %(expiry)s resta %(old)s: %(before)s, già pagati. Dal %(day)s passi a %(plan)s: %(space)s."
-        )
-    kept = _(
-        "Se quel giorno i tuoi messaggi non ci stanno, lo spazio di prima resta e ti scriviamo: il rinnovo vale "
-        "lo stesso."
-    )
+        heading = _("%(dal)s avrai meno spazio")
+        sentence = _("%(fino)s resta %(old)s: %(before)s, già pagati. %(dal)s passi a %(plan)s: %(space)s.")
+    kept = _("Se i tuoi messaggi non ci stanno, lo spazio di prima resta e ti scriviamo: il rinnovo vale lo stesso.")
     return Avviso(heading % facts, f"{sentence % facts} {kept}", tone="warn")
 
 
@@ -124,7 +120,7 @@ def _expired(expires_on: date) -> Avviso:
         _("La casella è scaduta"),
         _(
             "Torna a inviare e ricevere appena il pagamento è registrato. Il rinnovo si conta dalla vecchia scadenza, "
-            "il %(day)s."
+            "%(day)s."
         )
-        % {"day": day(expires_on)},
+        % {"day": il(expires_on)},
     )

@@ -5,12 +5,14 @@ that take an order expect its row locked by the caller. Lock order: order → re
 """
 
 import logging
+from collections.abc import Callable
 from datetime import date, datetime
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from accounts.models import User
+from accounts.billing_forms import BillingForm
+from accounts.models import BillingProfile, User
 from mailboxes import flows as box_flows
 from mailboxes.catalogue import prices_on
 from mailboxes.models import Mailbox
@@ -78,25 +80,42 @@ def mark_paid(order: Order, *, why: str, actor: User | None = None) -> None:
     _move(order, Order.Status.PAID, why=why, actor=actor, paid_at=now, collected_at=now)
 
 
+class _Invoiceable(BillingForm):
+    """Billing data held against what an invoice needs; nothing is asked of the database."""
+
+    def check_key(self, key: str) -> None:
+        """The key is the account's own already."""
+
+    def _post_clean(self) -> None:
+        """No instance is made."""
+
+
 def _fix_fiscal_data(order: Order, now: datetime) -> None:
-    """VAT rate and billing data are those of the day the payment is registered (R8); the total never moves."""
-    rate = prices_on(clock.rome_date(now)).vat_rate
-    if rate != order.vat_rate:
+    """VAT rate and billing data are those of the day the payment is registered (R8); the total never moves.
+
+    Billing data that no invoice could be made from do not replace those of the confirmation. A VAT rate that is missing
+    today is an alarm and leaves that of the confirmation: registered money is never turned away.
+    """
+    rate = prices_on(clock.rome_date(now)).rate
+    if rate is None:
+        log.critical("no VAT rate in force: order %s keeps that of its confirmation", order.number)
+    elif rate != order.vat_rate:
         split = pricing.resplit(order.total, rate)
         order.vat_rate, order.taxable, order.vat = rate, split.taxable, split.vat
         order.save(update_fields=["vat_rate", "taxable", "vat"])
-    today_billing = getattr(order.owner, "billing", None)
-    if today_billing is not None:
+    today_billing: BillingProfile | None = getattr(order.owner, "billing", None)
+    if today_billing is not None and _Invoiceable(data=today_billing.identity()).is_valid():
         BillingSnapshot.objects.update_or_create(order=order, defaults={**today_billing.identity(), "fixed_at": now})
     else:
         BillingSnapshot.objects.filter(order=order).update(fixed_at=now)
 
 
-def fulfil(order_id: int) -> bool:
+def fulfil(order_id: int, *, on_attention: Callable[[int], None] | None = None) -> bool:
     """Give what a paid order bought, in one transaction; safe to call again, a second call adds nothing (R15).
 
     Returns True when the order was fulfilled now. A line that cannot be fulfilled goes to attention, and the order with
-    it: staff decide, the money is not lost.
+    it: staff decide, the money is not lost. `on_attention` is called then with the order's id, in the same transaction:
+    what staff must see is there, or the order is still paid and tried again.
     """
     today = clock.today()
     changes: list[int] = []
@@ -124,6 +143,8 @@ def fulfil(order_id: int) -> bool:
         if order.lines.filter(status=OrderLine.Status.ATTENTION).exists():
             _move(order, Order.Status.ATTENTION, why=_("una riga è da decidere"))
             mail.send("order_attention", to=[order.email, order.owner.email], context={"order": order})
+            if on_attention is not None:
+                on_attention(order_id)
             return False
         _move(order, Order.Status.FULFILLED, why=_("tutte le righe evase"), fulfilled_at=clock.now())
         _tell_fulfilled(order, lines, locked)
@@ -145,6 +166,8 @@ def _fulfil_line(line: OrderLine, box: Mailbox | None, order: Order, today: date
         return _("riga che non si può evadere")
     if box.phase != Phase.LIVE or box.expires_on is None:
         return _("la casella non è attiva né scaduta")
+    if box.kind == Mailbox.Kind.ON_DOMAIN:
+        return _("la casella è ora su un dominio")
     if line.kind == Kind.SPACE:
         if line.old_expiry != box.expires_on:
             return _("spazio superato da un rinnovo")  # R9

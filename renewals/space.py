@@ -8,12 +8,14 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from mailboxes.catalogue import prices_on
 from mailboxes.flows import limits
+from mailboxes.hosting import is_hosted
 from mailboxes.models import Mailbox, Price
 from mailboxes.rules import State
 from pecportal import clock
 from pecportal.errors import RefusedError
+from pecportal.formats import day
 from renewals import pricing
-from renewals.flows import PriceChangedError, send_confirmation, write_order
+from renewals.flows import HostedEmailError, PriceChangedError, send_confirmation, write_order
 from renewals.models import HolderSnapshot, Kind, Order, OrderLine
 
 
@@ -23,9 +25,12 @@ def place_space(
 ) -> Order:  # fmt: skip
     """Order more GB (total of both spaces) for the months left to the expiry, part-months up; they end with the box.
 
-    Refused when the box is not Attiva, when nothing is added, outside the plan's limits, with a renewal order open, or
-    with a space order open already (R9).
+    Refused when the box is not Attiva, when nothing is added, outside the plan's limits, with a renewal order open,
+    with a space order open already (R9), or while a smaller plan waits for its day: raising that would give away the
+    larger plan until the new expiry (§4 Capacity).
     """
+    if is_hosted(email):
+        raise HostedEmailError
     today, now = clock.today(), clock.now()
     with transaction.atomic(durable=True):
         box = (
@@ -43,6 +48,11 @@ def place_space(
             raise RefusedError(_("Indica quanti GB aggiungere."))
         if not limits(box.plan).allows(mailbox_gb, archive_gb):
             raise RefusedError(_("Con la tipologia %(plan)s non puoi avere così tanto spazio.") % {"plan": box.plan})
+        if box.change_on is not None:
+            raise RefusedError(
+                _("Dal %(day)s vale lo spazio già scelto con il rinnovo: da quel giorno potrai aggiungerne altro.")
+                % {"day": day(box.change_on)}
+            )
         prices, months = prices_on(today), pricing.months_left(today, box.expires_on)
         per_mailbox, per_archive = prices.item(Price.Item.MAILBOX_GB), prices.item(Price.Item.ARCHIVE_GB)
         net = pricing.space_net(extra_gb=more_mailbox, price_a_year=per_mailbox, months=months) + pricing.space_net(

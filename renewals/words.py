@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from mailboxes.models import Mailbox, Plan
 from mailboxes.platform.base import Usage
-from pecportal.formats import GB, day, gigabytes
+from pecportal.formats import GB, gigabytes, il
 from renewals.rules import Code, Problem, Reason
 
 NO_PRICE = gettext_lazy(
@@ -29,12 +29,12 @@ def not_offered(reason: Reason, box: Mailbox, number: str = "") -> str:
         Reason.ON_DOMAIN: _("Questa casella si rinnova con il suo dominio e ne segue la scadenza."),
         Reason.ACTIVATING: _("La casella è in attivazione: potrai rinnovarla quando sarà attiva."),
         Reason.AWAITING_DELETION: _(
-            "La casella è in attesa di cancellazione: l'ultimo giorno per rinnovarla era il %(day)s."
+            "La casella è in attesa di cancellazione: l'ultimo giorno per rinnovarla era %(day)s."
         ),
         Reason.DELETING: _("La casella è in cancellazione. Potrai acquistarla di nuovo quando sarà cancellata."),
         Reason.DELETED: _("La casella è cancellata e non si può rinnovare. Puoi acquistarla di nuovo."),
     }
-    return sentences[reason] % {"number": number, "day": day(box.last_renewable_day)}
+    return sentences[reason] % {"number": number, "day": il(box.last_renewable_day)}
 
 
 def space(mailbox_gb: int, archive_gb: int) -> str:

@@ -219,6 +219,10 @@ class Migration(migrations.Migration):
             model_name='holder',
             index=models.Index(fields=['owner', 'last_name'], name='holder_by_name'),
         ),
+        migrations.AddIndex(
+            model_name='holder',
+            index=models.Index(fields=['fiscal_key'], name='holder_by_fiscal_key'),
+        ),
         migrations.AddConstraint(
             model_name='holder',
             constraint=models.UniqueConstraint(fields=('owner', 'fiscal_key'), name='holder_unique_per_owner'),
@@ -262,6 +266,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='mailbox',
             index=models.Index(condition=models.Q(('phase', 'live')), fields=['expires_on', 'id'], name='mailbox_live_by_expiry'),
+        ),
+        migrations.AddIndex(
+            model_name='mailbox',
+            index=models.Index(condition=models.Q(('phase', 'live'), models.Q(('expiry_recorded_for', None), ('expiry_recorded_for__lt', models.F('expires_on')), ('expiry_recorded_for__gt', models.F('expires_on')), _connector='OR')), fields=['expires_on', 'id'], name='mailbox_expiry_to_record'),
         ),
         migrations.AddIndex(
             model_name='mailbox',

@@ -200,7 +200,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='case',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('closed_at', None), ('resolution', '')), models.Q(('closed_at__isnull', False), ('closed_by__isnull', False), models.Q(('resolution', ''), _negated=True)), _connector='OR'), name='case_closed_with_reason'),
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('closed_at', None), ('closed_by', None), ('resolution', '')), models.Q(('closed_at__isnull', False), models.Q(('resolution', ''), _negated=True)), _connector='OR'), name='case_closed_with_reason'),
         ),
         migrations.AddConstraint(
             model_name='allocation',

@@ -67,6 +67,7 @@ def auto_renewal(request: HttpRequest, box_id: object, **kwargs: object) -> Http
     current = AutoRenewal.objects.filter(box=box, ended_at=None).select_related("method").first()
     context = {
         "box": box, "form": form, "charges": charges, "methods": mine, "current": current, "refusal": refusal,
+        "expired": box.expires_on is not None and box.expires_on < clock.today(),
         "chosen_method": str(form["method"].value() or ""), "chosen_years": str(form["years"].value() or ""),
         "current_label": current.method.label if current and current.method.login_id == user.pk else "",
     }  # fmt: skip

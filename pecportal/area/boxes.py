@@ -71,6 +71,7 @@ class OpenOrder:
     order: Order
     visible: bool
     checking: bool  # an attempt is in an unknown state: neither pay nor cancel (R19)
+    running: bool  # an attempt is under way at the provider: who has paid waits
     too_late: bool  # past its own last day (R12b)
 
 
@@ -245,6 +246,7 @@ def _open_order(lines: Sequence[OrderLine], today: date) -> OpenOrder | None:
             order=line.order,
             visible=getattr(line, "order_visible", False),
             checking=getattr(line, "live_attempt", None) == Payment.Status.UNKNOWN,
+            running=getattr(line, "live_attempt", None) == Payment.Status.PENDING,
             too_late=line.order.is_awaiting_payment and line.order.lapses_on < today,
         )
     return None

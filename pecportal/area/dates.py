@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from django.conf import settings
 from django.utils.translation import gettext as _
 
-# R27: days from the expiry on which a notice is owed, until lifecycle has rules of its own to read them from.
-NOTICE_DAYS = (-90, -60, -30, -15, -7, -1, 1, 30, 60, 83, 89)
+from lifecycle import rules
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Point:
 
 def notices(expires_on: date, *, today: date, delete_from: date) -> list[date]:
     """The notice days still to come before deletion starts (R27)."""
-    days = (expires_on + timedelta(days=d) for d in NOTICE_DAYS)
+    days = (rules.notice_day(expires_on, kind) for kind in settings.NOTICE_DAYS)
     return [day for day in days if today < day < delete_from]
 
 

@@ -7,6 +7,8 @@ from django.utils import formats
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
+from pecportal.formats import elides, with_dal, with_fino, with_il
+
 
 @dataclass(frozen=True)
 class Said:
@@ -26,22 +28,18 @@ class Said:
         return text.lower() if (get_language() or "").startswith("it") else text
 
     @property
-    def _elides(self) -> bool:
-        return self.day.day in (8, 11)
-
-    @property
     def il(self) -> str:
-        return (_("l'%(day)s") if self._elides else _("il %(day)s")) % {"day": self.written}
+        return with_il(self.day, self.written)
 
     @property
     def dal(self) -> str:
-        return (_("dall'%(day)s") if self._elides else _("dal %(day)s")) % {"day": self.written}
+        return with_dal(self.day, self.written)
 
     @property
     def fino(self) -> str:
-        return (_("fino all'%(day)s") if self._elides else _("fino al %(day)s")) % {"day": self.written}
+        return with_fino(self.day, self.written)
 
     @property
     def article(self) -> str:
         """What stands before the date where the date is an element of its own."""
-        return _("l'") if self._elides else _("il ")
+        return _("l'") if elides(self.day) else _("il ")

@@ -170,7 +170,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='order',
-            constraint=models.CheckConstraint(condition=models.Q(('total', django.db.models.expressions.CombinedExpression(models.F('taxable'), '+', models.F('vat')))), name='order_total_is_the_sum'),
+            constraint=models.CheckConstraint(condition=models.Q(('total__gt', django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(models.F('taxable'), '+', models.F('vat')), '-', models.Value(Decimal('0.005')))), ('total__lt', django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(models.F('taxable'), '+', models.F('vat')), '+', models.Value(Decimal('0.005'))))), name='order_total_is_the_sum'),
         ),
         migrations.AddConstraint(
             model_name='order',

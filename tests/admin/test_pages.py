@@ -57,6 +57,13 @@ def test_list_and_page_open_with_data(staff, world, model):
     assert page.headers["Content-Security-Policy"].count("'unsafe-eval'") == 1
 
 
+def test_every_list_can_be_searched(staff, world):
+    searched = [m for m, page in admin.site._registry.items() if page.search_fields]
+    assert len(searched) > 10
+    for model in searched:  # those of the packages too: auditlog's asked for fields that our logins do not have
+        assert staff.get(reverse(name(model, "changelist")), {"q": "rossi"}).status_code == 200
+
+
 @pytest.mark.parametrize("model", OURS, ids=ids(OURS))
 def test_lists_ask_no_more_with_more_rows(staff, world, model, django_assert_max_num_queries):
     """A changelist's queries do not grow with its rows: seven boxes, six orders, against none of them."""

@@ -18,7 +18,7 @@ SIGN_IN = re.compile(r'FROM "(django_session|accounts_user)"')
 def words(page: str) -> str:
     """The text of the page's main part, as it reads: no tags, entities resolved, one space between words."""
     main = page.split("<main", 1)[1].split("</main>", 1)[0]
-    text = html.unescape(re.sub(r"<[^>]+>", " ", "<main" + main))
+    text = html.unescape(re.sub(r"<[^>]+>", " ", "<main" + main.replace("<wbr>", "")))
     text = re.sub(r"\s+", " ", text)
     return re.sub(r" ([.,:;)])", r"\1", text.replace("( ", "(")).strip()
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 
 from mailboxes import flows
-from mailboxes.models import Domain
+from mailboxes.models import Domain, Mailbox
 from renewals.models import Order
 from tests.helpers import place
 
@@ -55,7 +55,8 @@ def test_domains_are_mine_and_name_ten_boxes(see, signed_in, alice, carla, make_
 
 def test_a_box_on_my_domain_that_is_not_mine_stays_hidden(see, alice, carla, make_box, today):
     domain = domain_of(alice, "rossi.example", today, 50)
-    make_box(carla, "carla", plan="domain", domain=domain, host="pec.rossi.example")
+    moved = make_box(alice, "carla", plan="domain", domain=domain, host="pec.rossi.example")
+    Mailbox.objects.filter(pk=moved.pk).update(owner=carla)
     text = see(alice, DOMAINS)
     assert "carla" not in text
     assert "0 caselle" in text

@@ -92,6 +92,18 @@ def test_order_whose_payment_is_unknown_offers_nothing(both, alice, box):
         assert "Pagamento in verifica: non pagare di nuovo" in text
 
 
+def test_order_whose_payment_is_under_way_says_to_wait_for_it(both, alice, box):
+    """The bank has it: who has paid is told to wait; who has not may still pay or cancel (R20)."""
+    order = place(box, alice)
+    payment = start_card(order, alice)
+    Payment.objects.filter(pk=payment.pk).update(status=Payment.Status.PENDING)
+    listed, alone, pages = both(alice, box)
+    assert shown(pages, box, order) == {"pay", "cancel"}
+    for text in (listed, alone):
+        assert "con un pagamento in corso. Se hai già pagato, aspetta: ti scriviamo appena è certo." in text
+        assert "in attesa di pagamento" not in text
+
+
 def test_order_past_its_last_day_can_only_be_cancelled(both, alice, box, today):
     order = place(box, alice)
     Order.objects.filter(pk=order.pk).update(lapses_on=today - timedelta(days=1))

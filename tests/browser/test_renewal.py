@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from mailboxes.models import Mailbox, PaidPeriod
 from mailboxes.rules import add_years
 from payments.models import AutoRenewal, Case, Payment
-from pecportal.formats import day
+from pecportal.formats import day, fino
 from renewals.models import Order
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -68,7 +68,7 @@ def test_account_login_pays_with_the_sandbox_card(page, sign_in, alice, box, mai
     assert not Mailbox.objects.get(pk=box.pk).auto_renews
     sent = mails()
     assert f"ordine {order.number} da pagare" in sent
-    assert f"Subject: alice@pec.example è rinnovata fino al {day(box.expires_on)}" in sent
+    assert f"Subject: alice@pec.example è rinnovata {fino(box.expires_on)}" in sent
     assert "rinnovo automatico attivo" in sent
     assert "rinnovo automatico disattivato" in sent
 
@@ -102,7 +102,7 @@ def test_account_login_pays_by_transfer_that_staff_record_in_admin(new_page, sig
     page.goto(f"/area-clienti/ordini/{order.number}/esito/")
     expect(page.get_by_role("main")).to_contain_text(day(box_now.expires_on))
     assert not box_now.auto_renews
-    assert f"è rinnovata fino al {day(box_now.expires_on)}" in mails()
+    assert f"è rinnovata {fino(box_now.expires_on)}" in mails()
 
 
 @pytest.mark.parametrize("method", ["sandbox", "transfer"])

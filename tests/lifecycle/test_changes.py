@@ -60,7 +60,7 @@ def test_a_change_that_does_not_fit_is_told_once_and_is_a_case_after_30_days(sma
     LocalPlatform().set_usage("piena@pec.example", mailbox_bytes=int(1.5 * GB))
 
     def mails() -> list[list[str]]:
-        return [m.to for m in Email.objects.filter(subject__contains="piena@pec.example")]
+        return [m.to for m in Email.objects.filter(subject__startswith="piena@pec.example: il passaggio")]
 
     def run(days: int) -> None:
         with time_machine.travel(noon(today + timedelta(days=days)), tick=False):

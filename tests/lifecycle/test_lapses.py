@@ -38,7 +38,8 @@ def numbers() -> tuple[int, int, int, int]:
     return run.expected, run.done, run.failed, run.left
 
 
-def test_an_order_lapses_the_day_after_its_last(order, today, alice):
+def test_an_order_lapses_the_day_after_its_last(order, today, alice, settings):
+    settings.NOTICE_DAYS = []  # the mails here are those of the orders
     late, yesterday, on_it, later = order("a", -10), order("b", -1), order("c", 0), order("d", 1)
     Email.objects.all().delete()
     flows.run_for(today)

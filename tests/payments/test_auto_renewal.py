@@ -15,6 +15,8 @@ from payments.models import AutoRenewal, StoredMethod
 from payments.providers import sandbox
 from payments.providers.base import SavedMethod
 from pecportal.errors import RefusedError
+from renewals import flows as orders
+from renewals import rules
 from tests.helpers import pay_card, pay_transfer, place, start_card
 
 pytestmark = pytest.mark.django_db
@@ -202,3 +204,37 @@ def test_the_same_method_saved_twice_is_one(alice):
     saved = SavedMethod("card_9", "Carta •••• 4242", 12, 2030)
     keep = [auto_renewal.keep_method(login=alice, provider="sandbox", saved=saved) for _ in range(2)]
     assert keep[0] == keep[1]
+
+
+# --- Beside Rinnova (R4) ----------------------------------------------------------------------------------------------
+
+
+def offered(box, day):
+    return rules.offer(orders.facts(Mailbox.objects.get(pk=box.pk)), day)
+
+
+def test_rinnova_gives_way_to_the_next_charge_until_it_is_off_or_the_box_scaduta(order, box, alice, today, commits):
+    assert offered(box, today) is rules.Reason.ORDER_TO_PAY
+    with commits():
+        pay_card(order, alice)
+    renewed = Mailbox.objects.get().expires_on
+    assert [offered(box, day) for day in (today, renewed, renewed + timedelta(days=1))] == [
+        rules.Reason.AUTO_RENEWAL, rules.Reason.AUTO_RENEWAL, rules.Reason.RENEW,
+    ]  # fmt: skip
+    auto_renewal.turn_off(box_id=box.pk, user=alice)
+    assert offered(box, today) is rules.Reason.RENEW
+
+
+def test_after_a_charge_that_failed_a_new_card_takes_the_place_of_the_old(box, alice, method, today, commits):
+    """R24: whoever pays then while signed in puts a method there that can be charged next time."""
+    auto_renewal.turn_on(box_id=box.pk, user=alice, method_id=method.pk, years=2)
+    Mailbox.objects.filter(pk=box.pk).update(auto_over_for=box.expires_on)
+    assert offered(box, today) is rules.Reason.RENEW
+    with commits():
+        pay_card(place(Mailbox.objects.get(), alice), alice)
+    old, new = AutoRenewal.objects.order_by("id")
+    assert (old.method, old.ended_why, new.ended_at, new.years) == (method, "replaced", None, 1)
+    assert new.method_id != method.pk
+    found = Mailbox.objects.get()
+    assert (found.auto_renews, found.auto_over_for) == (True, None)
+    assert offered(box, today) is rules.Reason.AUTO_RENEWAL

@@ -5,10 +5,11 @@ from decimal import Decimal as D
 
 import pytest
 from django.urls import reverse
+from django.utils.text import capfirst
 
 from mailboxes.models import Mailbox, Price
 from payments.models import AutoRenewal, StoredMethod
-from pecportal.formats import day
+from pecportal.formats import il
 from tests.helpers import pay_card
 from tests.payments.test_outcome import words
 
@@ -40,9 +41,9 @@ def test_without_a_saved_method_it_says_how_to_get_one(client, box):
 def test_on_by_hand_says_day_amount_and_years_first(client, box, method):
     page = reverse("payments:auto_renewal", args=[box.public_id])
     text = words(client.get(page))
-    charge = day(box.expires_on - timedelta(days=7))
+    charge = capfirst(il(box.expires_on - timedelta(days=7)))
     for years, amount in (("1 anno", "12,08"), ("2 anni", "24,16"), ("5 anni", "60,39")):
-        assert f"Il {charge} addebitiamo € {amount}, IVA inclusa, e rinnoviamo la casella per {years}." in text
+        assert f"{charge} addebitiamo € {amount}, IVA inclusa, e rinnoviamo la casella per {years}." in text
     response = client.post(page, {"method": str(method.public_id), "years": "2"})
     assert response.headers["Location"] == reverse("area:box", args=[box.public_id])
     given = AutoRenewal.objects.get()

@@ -210,7 +210,11 @@ def test_money_without_an_order_waits_in_a_case_that_allocating_closes(order, da
     with commits():
         bank.allocate(receipt_id=money.pk, order_id=order.pk, actor=dario)
     case = Case.objects.get()
-    assert (case.closed_by, case.resolution, status()) == (dario, f"attribuito all'ordine {order}", "fulfilled")
+    assert (case.closed_by, case.resolution, status()) == (
+        dario,
+        f"attribuiti €\u00a012,08 all'ordine {order}",
+        "fulfilled",
+    )
 
 
 def test_a_case_is_closed_once_and_with_a_reason(order, dario, today):

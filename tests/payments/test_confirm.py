@@ -12,7 +12,7 @@ from payments.auto_renewal import CONSENT_TEXT_VERSION
 from payments.models import Payment
 from payments.providers import sandbox
 from payments.providers.base import ProviderTimeoutError
-from pecportal.formats import day
+from pecportal.formats import dal, day
 from renewals.models import Order
 from tests.helpers import place
 from tests.renewals.wizard_walk import CONFIRM, HOLDER, Walk, errors, said, text
@@ -116,8 +116,7 @@ def test_transfer_is_not_offered_in_the_last_15_days(make_box, alice, left, offe
     box = make_box(alice, "a", expires_in=left - 91)
     walk = Walk(box, alice).to_confirm()
     reason = (
-        f"La casella si cancella dal {day(box.delete_from)}: un bonifico potrebbe arrivare tardi. Paga con un altro "
-        "metodo."
+        f"La casella si cancella {dal(box.delete_from)}: un bonifico potrebbe arrivare tardi. Paga con un altro metodo."
     )
     assert (reason in text(walk.get("confirm"))) is not offered
     answer = walk.confirm()

@@ -52,9 +52,9 @@ def test_a_card_paid_moves_the_expiry_once(order, box, alice, commits):
 @pytest.mark.parametrize(
     ("told", "detail"),
     [
-        ({"amount": D("12.07"), "currency": "EUR"}, "arrivati 12.07 EUR, dovuti 12.08 EUR"),
-        ({"amount": D("12.09"), "currency": "EUR"}, "arrivati 12.09 EUR, dovuti 12.08 EUR"),
-        ({"amount": D("12.08"), "currency": "USD"}, "arrivati 12.08 USD, dovuti 12.08 EUR"),
+        ({"amount": D("12.07"), "currency": "EUR"}, "arrivati €\u00a012,07, dovuti €\u00a012,08"),
+        ({"amount": D("12.09"), "currency": "EUR"}, "arrivati €\u00a012,09, dovuti €\u00a012,08"),
+        ({"amount": D("12.08"), "currency": "USD"}, "arrivati 12.08 USD, dovuti €\u00a012,08"),
     ],
 )
 def test_another_amount_or_currency_is_a_case_and_the_order_waits(order, attempt, told, detail):
@@ -197,6 +197,22 @@ def test_a_stop_after_the_call_is_found_though_its_id_was_never_stored(order, al
     payment.refresh_from_db()
     assert (payment.status, payment.remote_id) == ("registered", f"sbx_{payment.public_id.hex}")
     assert Order.objects.get().status == "fulfilled"
+
+
+def test_an_attempt_closed_by_another_tab_while_it_starts_is_ended_at_the_provider(order, alice, monkeypatch):
+    """Else the customer would stand on a page that takes money for an order that is cancelled (R12b, R20)."""
+    begin = sandbox.Sandbox.start
+
+    def slow(self, payment, **urls):
+        flows.cancel_order(order_id=order.pk, actor=alice)
+        return begin(self, payment, **urls)
+
+    monkeypatch.setattr(sandbox.Sandbox, "start", slow)
+    with pytest.raises(flows.UnknownPaymentError):
+        start_card(order, alice)
+    payment = Payment.objects.get()
+    assert (payment.status, Order.objects.get().status) == ("cancelled", "cancelled")
+    assert sandbox.read(payment.remote_id)["status"] == sandbox.CANCELLED
 
 
 # --- Annulla ----------------------------------------------------------------------------------------------------------

@@ -8,13 +8,14 @@ from decimal import Decimal as D
 import pytest
 import time_machine
 from django.urls import reverse
+from django.utils.text import capfirst
 
 from mailboxes import rules
 from payments import auto_renewal, bank, flows
 from payments.models import Case
 from payments.providers import sandbox
 from pecportal import clock
-from pecportal.formats import day
+from pecportal.formats import day, fino, il
 from renewals import settle
 from renewals.models import Order
 from tests.helpers import pay_card, pay_transfer, place, start_card
@@ -48,17 +49,17 @@ def new_expiry(box, years=1):
 def test_transfer_awaited_carries_the_instructions_inline(shown, order, today):
     text = shown(order)
     assert "Ordine confermato: manca il bonifico" in text
-    assert f"Fai un bonifico di € 12,08 entro il {day(order.payable_until)}." in text
+    assert f"Fai un bonifico di € 12,08 entro {il(order.payable_until)}." in text
     assert "IT60 X054 2811 1010 0000 0123 456" in text
     assert bank.creditor_reference(order) in text
     assert "Ho fatto il bonifico" in text
-    assert "Entro il " + day(today + timedelta(days=90)) in text
+    assert "Entro " + il(today + timedelta(days=90)) in text
 
 
 def test_transfer_declared_no_longer_asks_for_it(shown, order, alice, today):
     flows.declare_transfer(order_id=order.pk, actor=alice)
     text = shown(order)
-    assert f"Aspettiamo il tuo bonifico Hai dichiarato il bonifico il {day(today)}." in text
+    assert f"Aspettiamo il tuo bonifico Hai dichiarato il bonifico {il(today)}." in text
     assert "Ho fatto il bonifico" not in text
 
 
@@ -78,6 +79,43 @@ def test_card_pending_or_unknown_says_not_to_pay_again(shown, browser_of, alice,
     page = browser_of(alice).get(reverse("payments:outcome", args=[order.number])).content.decode()
     assert 'hx-get="?giro=1"' in page
     assert '<noscript><meta http-equiv="refresh" content="10;url=?giro=1"></noscript>' in page
+
+
+def pages_of(browser, order):
+    return {
+        name: browser.get(reverse(f"payments:{name}", args=[order.number])).content.decode()
+        for name in ("order", "outcome", "cancel", "pay")
+    }
+
+
+def test_in_doubt_no_page_offers_what_would_be_refused(browser_of, alice, order, attempt):
+    """R12b, R19: neither Paga nor Annulla, nor a way to them, while an attempt is in an unknown state."""
+    sandbox.write(attempt.remote_id, status=sandbox.TIMEOUT)
+    flows.fetch_and_record(attempt.pk)
+    assert order.payments.get().status == "unknown"
+    pages = pages_of(browser_of(alice), order)
+    assert "Adesso non si può annullare" in pages["cancel"]
+    assert 'class="btn btn--danger"' not in pages["cancel"]
+    for name in ("cancel", "pay"):
+        assert reverse(f"payments:{name}", args=[order.number]) not in pages["order"] + pages["outcome"], name
+    assert "Pagabile" not in pages["pay"]
+
+
+def test_while_the_bank_works_annulla_says_that_the_money_may_win(browser_of, alice, order, attempt):
+    sandbox.write(attempt.remote_id, status=sandbox.PENDING)
+    flows.fetch_and_record(attempt.pk)
+    pages = pages_of(browser_of(alice), order)
+    assert "C'è un pagamento in corso" in pages["cancel"]
+    assert 'class="btn btn--danger"' in pages["cancel"]
+    for name in ("cancel", "pay"):
+        assert reverse(f"payments:{name}", args=[order.number]) in pages["order"] + pages["outcome"], name
+
+
+def test_a_cancelled_order_waits_for_nothing(browser_of, alice, order):
+    flows.cancel_order(order_id=order.pk, actor=alice)
+    page = browser_of(alice).get(reverse("payments:outcome", args=[order.number]))
+    assert page.context["panel"].tone == "info"
+    assert 'class="panel panel--info"' in page.content.decode()
 
 
 def test_the_page_stops_looking_after_a_while(browser_of, alice, order, attempt):
@@ -119,9 +157,9 @@ def test_fulfilled_shows_the_new_expiry_and_the_one_click_off(shown, browser_of,
         pay_card(order, alice)
     expiry = new_expiry(box)
     text = shown(order)
-    assert f"Rinnovata fino al {day(expiry)}" in text
+    assert f"Rinnovata {fino(expiry)}" in text
     assert f"Nuova scadenza {day(expiry)}" in text
-    assert f"Il {day(expiry - timedelta(days=7))} addebitiamo € 12,08 e rinnoviamo {box} per 1 anno." in text
+    assert f"{capfirst(il(expiry - timedelta(days=7)))} addebitiamo € 12,08 e rinnoviamo {box} per 1 anno." in text
     page = browser_of(alice).get(reverse("payments:outcome", args=[order.number])).content.decode()
     assert f'action="{reverse("payments:auto_renewal_off", args=[box.public_id])}"' in page
     assert "hx-get" not in page
@@ -133,7 +171,7 @@ def test_fulfilled_by_transfer_offers_no_off_switch(shown, order, box, dario, co
     with commits():
         pay_transfer(order, dario)
     text = shown(order)
-    assert f"Rinnovata fino al {day(new_expiry(box))}" in text
+    assert f"Rinnovata {fino(new_expiry(box))}" in text
     assert "rinnovo automatico" not in text.lower()
 
 

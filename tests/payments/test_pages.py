@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 import time_machine
 from django.urls import reverse
+from django.utils.text import capfirst
 
 from accounts.models import BillingProfile
 from mailboxes.models import Mailbox
@@ -15,7 +16,7 @@ from payments.models import AutoRenewal, Payment, StoredMethod
 from payments.providers import sandbox
 from payments.providers.base import ProviderTimeoutError
 from pecportal import clock
-from pecportal.formats import day
+from pecportal.formats import dal, day, fino, il
 from renewals.models import Order
 from tests.helpers import pay_card, pay_transfer, place, start_card
 from tests.payments.test_outcome import new_expiry, words
@@ -84,7 +85,7 @@ def test_the_expiry_shown_before_paying_is_the_one_given(client, box, alice, dar
     with commits():
         pay_transfer(order, dario)
     assert Mailbox.objects.get().expires_on == new_expiry(box, years)
-    assert f"Rinnovata fino al {day(new_expiry(box, years))}" in words(client.get(url("outcome", order)))
+    assert f"Rinnovata {fino(new_expiry(box, years))}" in words(client.get(url("outcome", order)))
 
 
 # --- Paga -------------------------------------------------------------------------------------------------------------
@@ -93,7 +94,7 @@ def test_the_expiry_shown_before_paying_is_the_one_given(client, box, alice, dar
 def test_paga_says_the_next_charge_beside_the_card_and_the_tick_is_empty(client, order, box):
     response = client.get(url("pay", order))
     charge = new_expiry(box) - timedelta(days=7)
-    assert f"Il {day(charge)} addebitiamo € 12,08 , IVA inclusa, e rinnoviamo la casella per 1 anno .".replace(
+    assert f"{capfirst(il(charge))} addebitiamo € 12,08 , IVA inclusa, e rinnoviamo la casella per 1 anno .".replace(
         " ,", ","
     ).replace(" .", ".") in words(response)
     page = response.content.decode()
@@ -105,7 +106,7 @@ def test_paga_by_card_to_the_new_expiry_and_automatic_renewal(client, order, box
     with commits():
         page = at_the_bank(client.post(url("pay", order), {"method": "sandbox"}), "paga", client)
     assert page.redirect_chain == [(url("outcome", order), 302)]
-    assert f"Rinnovata fino al {day(new_expiry(box))}" in words(client.get(url("outcome", order)))
+    assert f"Rinnovata {fino(new_expiry(box))}" in words(client.get(url("outcome", order)))
     assert (Payment.objects.get().consent_text_version, AutoRenewal.objects.get().years) == ("2026-11", 1)
 
 
@@ -148,7 +149,7 @@ def test_transfer_is_closed_in_the_last_days(browser_of, make_box, alice, today,
     order = place(box, alice, method="sandbox")
     text = words(browser_of(alice).get(url("pay", order)))
     assert (
-        f"La casella si cancella dal {day(box.delete_from)}: un bonifico potrebbe arrivare tardi." in text
+        f"La casella si cancella {dal(box.delete_from)}: un bonifico potrebbe arrivare tardi." in text
     ) is not offered
     response = browser_of(alice).post(url("pay", order), {"method": "transfer"})
     assert (response.status_code, Order.objects.get().method) == ((302, "transfer") if offered else (200, "sandbox"))
@@ -176,7 +177,7 @@ def test_paga_finds_the_first_attempt_paid_and_says_so(client, order, attempt, b
     with commits():
         response = client.post(url("pay", order), {"method": "sandbox"})
     assert response.headers["Location"] == url("outcome", order)
-    assert f"Rinnovata fino al {day(new_expiry(box))}" in words(client.get(url("outcome", order)))
+    assert f"Rinnovata {fino(new_expiry(box))}" in words(client.get(url("outcome", order)))
 
 
 @pytest.mark.parametrize("broken", [ProviderTimeoutError("silence"), OSError("no route"), KeyError("bug")])
@@ -234,7 +235,7 @@ def test_ho_fatto_il_bonifico(client, order, today):
     for _ in range(2):
         assert client.post(url("transfer", order)).headers["Location"] == url("outcome", order)
     assert Order.objects.get().transfer_declared_on == today
-    assert f"Hai dichiarato il bonifico il {day(today)}." in words(client.get(url("transfer", order)))
+    assert f"Hai dichiarato il bonifico {il(today)}." in words(client.get(url("transfer", order)))
 
 
 def test_no_instructions_for_an_order_that_chose_a_card(client, box, alice):
@@ -257,7 +258,7 @@ def test_annulla_asks_before_it_does(client, order):
 
 def test_annulla_with_a_declared_transfer_wants_a_tick(client, order, alice, today):
     flows.declare_transfer(order_id=order.pk, actor=alice)
-    assert f"Il {day(today)} ci hai detto di averlo fatto." in words(client.get(url("cancel", order)))
+    assert f"{capfirst(il(today))} ci hai detto di averlo fatto." in words(client.get(url("cancel", order)))
     refused = client.post(url("cancel", order))
     assert "Hai dichiarato un bonifico: spunta la casella se vuoi annullare lo stesso." in words(refused)
     assert Order.objects.get().status == "awaiting_payment"
@@ -279,4 +280,4 @@ def test_annulla_meets_money_captured_meanwhile(client, order, attempt, box, com
     assert response.headers["Location"] == url("outcome", order)
     text = words(client.get(url("outcome", order)))
     assert "L'ordine risulta pagato e non si può più annullare." in text
-    assert f"Rinnovata fino al {day(new_expiry(box))}" in text
+    assert f"Rinnovata {fino(new_expiry(box))}" in text

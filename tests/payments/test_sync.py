@@ -136,3 +136,15 @@ def test_who_saw_the_refusal_on_the_page_gets_no_mail_of_it(box, alice):
     before = Email.objects.count()
     flows.fetch_and_record(payment.pk)
     assert Email.objects.count() == before
+
+
+def test_it_ends_by_itself_when_providers_are_slow(order, attempt, make_box, alice, asked, monkeypatch):
+    start_card(place(make_box(alice, "altra"), alice), alice)
+    ticks = iter([0, 199, 200, 200])
+    with time_machine.travel(clock.now() + timedelta(minutes=2), tick=False):
+        with monkeypatch.context() as patch:
+            patch.setattr(flows.time, "monotonic", lambda: next(ticks))
+            flows.sync_due()
+        assert asked == [attempt.pk]
+        flows.sync_due()
+    assert len(asked) == 2

@@ -13,10 +13,11 @@ import pytest
 from django.db import connection, connections
 
 from mailboxes.models import Mailbox
-from payments import bank, flows
-from payments.models import Allocation, Case
+from payments import auto_renewal, bank, flows
+from payments.models import Allocation, Case, Receipt, StoredMethod
 from payments.providers import sandbox
 from pecportal.errors import RefusedError
+from renewals import flows as orders
 from renewals import settle
 from renewals.models import Order, OrderEvent, OrderLine
 from tests.helpers import place, start_card
@@ -59,7 +60,7 @@ def meeting_after(target: str):
     def wrapper(*args, **kwargs):
         answer = original(*args, **kwargs)
         try:
-            barrier.wait(timeout=1.5)
+            barrier.wait(timeout=3)
         except threading.BrokenBarrierError:
             pass
         return answer
@@ -167,12 +168,12 @@ def test_registration_against_annulla_has_one_winner(box, alice, dario):
     if ended == {"paid"}:
         assert order.status == "fulfilled"
         assert Allocation.objects.filter(order=order).count() == 1
-        assert Case.objects.count() == 0
+        assert Case.objects.filter(closed_at=None).count() == 0
     else:
         assert ended == {"cancelled"}
         assert order.status == "cancelled"
         assert Allocation.objects.count() == 0
-        assert [c.kind for c in Case.objects.all()] == ["too_late"]  # the money is not lost
+        assert [c.kind for c in Case.objects.filter(closed_at=None)] == ["too_late"]  # the money is not lost
 
 
 def test_control_registration_against_annulla_without_the_lock_does_both(box, alice, dario):
@@ -203,7 +204,7 @@ def test_two_receipts_pay_an_order_once(box, alice, dario):
     results = allocate_two(order, dario)
     assert sorted(r.paid for r in results) == [False, True]
     assert [a.amount for a in Allocation.objects.filter(order=order)] == [order.amount_due]
-    assert [(c.kind, c.amount) for c in Case.objects.all()] == [("too_late", order.amount_due)]
+    assert [(c.kind, c.amount) for c in Case.objects.filter(closed_at=None)] == [("too_late", order.amount_due)]
     box.refresh_from_db()
     assert box.expires_on.year == expiry.year + 1
 
@@ -234,3 +235,69 @@ def test_two_tabs_paying_have_one_live_attempt(box, alice):
     results = at_once(lambda: start_card(order, alice), lambda: start_card(order, alice))
     assert all(not isinstance(r, Exception) or isinstance(r, RefusedError) for r in results), results
     assert order.payments.live().count() == 1
+
+
+# --- One receipt, two orders (R21b) ------------------------------------------------------------------------
+
+
+def allocate_to_two(box: Mailbox, other: Mailbox, alice, dario) -> list[object]:
+    two = [place(box, alice), place(other, alice)]
+    receipt = bank.record_receipt(
+        bank_account="IT60", bank_reference="Z1", amount=two[0].amount_due,
+        value_date=two[0].confirmed_at.date(), actor=dario,
+    )  # fmt: skip
+    with meeting_after("renewals.settle.refusal_to_pay"):
+        return at_once(*[lambda o=o: bank.allocate(receipt_id=receipt.pk, order_id=o.pk, actor=dario) for o in two])
+
+
+def test_one_receipt_never_pays_two_orders(box, make_box, alice, dario):
+    results = allocate_to_two(box, make_box(alice, "altra"), alice, dario)
+    assert sorted(type(r).__name__ for r in results) == ["Allocated", "RefusedError"]
+    assert Allocation.objects.count() == 1
+    assert sorted(Order.objects.values_list("status", flat=True)) == ["awaiting_payment", "fulfilled"]
+    assert Case.objects.filter(closed_at=None).count() == 0
+
+
+def test_control_one_receipt_without_the_lock_pays_two_orders(box, make_box, alice, dario):
+    with no_locks(), mock.patch("django.db.models.QuerySet.select_for_update", lambda self, **options: self):
+        allocate_to_two(box, make_box(alice, "altra"), alice, dario)
+    assert Allocation.objects.count() == 2
+
+
+def test_the_same_movement_recorded_twice_at_once_is_one(box, alice, dario):
+    order = place(box, alice)
+    facts = {"bank_account": "IT60", "bank_reference": "W1", "amount": order.amount_due, "actor": dario}
+    day = order.confirmed_at.date()
+    results = at_once(*[lambda: bank.record_and_match(order=order, value_date=day, **facts)] * 3)
+    assert sorted(isinstance(r, RefusedError) for r in results) == [False, True, True], results
+    assert (Receipt.objects.count(), Allocation.objects.count()) == (1, 1)
+
+
+# --- Automatic renewal by hand against a confirmation (R4, R24) --------------------------------------------
+
+
+def turn_on_against_confirmation(box: Mailbox, alice) -> list[object]:
+    method = StoredMethod.objects.create(login=alice, provider="sandbox", remote_id="card_1", label="Carta")
+    with (
+        meeting_after("tests.races.test_races.looked"),
+        mock.patch("renewals.flows._free_number", lambda kind, real=orders._free_number: (looked(), real(kind))[1]),
+        mock.patch("payments.auto_renewal.amount_of", lambda *a, **k: (looked(), 12)[1]),
+    ):
+        return at_once(
+            lambda: auto_renewal.turn_on(box_id=box.pk, user=alice, method_id=method.pk, years=1),
+            lambda: place(box, alice),
+        )
+
+
+def test_a_box_is_never_both_on_automatic_renewal_and_ordered(box, alice):
+    results = turn_on_against_confirmation(box, alice)
+    assert sum(isinstance(r, RefusedError) for r in results) == 1, results
+    box.refresh_from_db()
+    assert (box.auto_renews, Order.objects.count()) in {(True, 0), (False, 1)}
+
+
+def test_control_without_the_lock_it_is_both(box, alice):
+    with no_locks():
+        turn_on_against_confirmation(box, alice)
+    box.refresh_from_db()
+    assert (box.auto_renews, Order.objects.count()) == (True, 1)

@@ -79,3 +79,25 @@ def test_an_expired_box_buys_no_space(make_box, alice):
             terms_version="2026-11", terms_ip=None, shown_total=D("1.00"),
         )  # fmt: skip
     assert box.expires_on == clock.today() - timedelta(days=1)
+
+
+def test_the_email_of_a_space_order_may_not_be_hosted_here_either(box, alice):
+    with pytest.raises(RefusedError, match="non può essere una casella PEC"):
+        more(box, alice, 2, email="altra@pec.example")
+    assert Order.objects.count() == 0
+
+
+def test_no_space_while_a_smaller_plan_waits_for_its_day(make_box, alice, dario, plans):
+    """The order would raise what waits, and give the larger plan away until the new expiry (§4 Capacity)."""
+    box = make_box(alice, "pro", plan="pro")
+    pay_transfer(place(box, alice, plan=plans.standard), dario)
+    box.refresh_from_db()
+    with pytest.raises(RefusedError, match="spazio già scelto con il rinnovo"):
+        more(box, alice, 3, 3)
+    assert box.next_plan == plans.standard
+
+
+@pytest.mark.parametrize(("mailbox_gb", "archive_gb"), [(-1, 0), (10**9, 0), (2, -5), (2, 10**9)])
+def test_absurd_space_is_a_sentence(box, alice, mailbox_gb, archive_gb):
+    with pytest.raises(RefusedError):
+        more(box, alice, mailbox_gb, archive_gb, shown_total=D("1.00"))

@@ -5,11 +5,12 @@ from decimal import Decimal as D
 
 import pytest
 from django.urls import reverse
+from django.utils.text import capfirst
 
 from mailboxes import flows as box_flows
 from mailboxes.models import Mailbox, Price
 from mailboxes.rules import GB
-from pecportal.formats import day
+from pecportal.formats import dal, day, fino, il
 from renewals.models import Kind, Order, OrderLine
 from tests.helpers import place
 from tests.renewals.wizard_walk import STANDARD, Walk, errors, said, text, url
@@ -120,18 +121,18 @@ def test_a_downgrade_says_when_it_starts_and_what_is_lost(make_box, alice, today
     box = make_box(alice, "a", plan="pro")
     platform.set_usage("a@pec.example", GB // 2, GB // 4)
     page = Walk(box, alice).post("summary", STANDARD)
-    starts = day(today + timedelta(days=41))
-    assert headings(page) == ["L'archivio sarà cancellato", f"Dal {starts} avrai meno spazio"]
+    starts = today + timedelta(days=41)
+    assert headings(page) == ["L'archivio sarà cancellato", f"{capfirst(dal(starts))} avrai meno spazio"]
     gone, less = page.context["avvisi"]
     assert (gone.tone, gone.tick, less.tone, less.tick) == ("danger", True, "warn", False)
     assert gone.sentence == (
-        f"Standard non ha archivio. Il {starts} i messaggi dell'archivio (oggi 0,25 GB) sono cancellati per sempre: "
-        "prima di quel giorno, scarica quelli che ti servono."
+        f"Standard non ha archivio. {capfirst(il(starts))} i messaggi dell'archivio (oggi 0,25 GB) sono cancellati per "
+        "sempre: prima di quel giorno, scarica quelli che ti servono."
     )
     assert less.sentence == (
-        f"Fino al {day(box.expires_on)} resta Pro: 2 GB di casella e 3 GB di archivio, già pagati. Dal {starts} passi "
-        "a Standard: 1 GB di casella. Se quel giorno i tuoi messaggi non ci stanno, lo spazio di prima resta e ti "
-        "scriviamo: il rinnovo vale lo stesso."
+        f"{capfirst(fino(box.expires_on))} resta Pro: 2 GB di casella e 3 GB di archivio, già pagati. "
+        f"{capfirst(dal(starts))} passi a Standard: 1 GB di casella. Se i tuoi messaggi non ci stanno, lo spazio di "
+        "prima resta e ti scriviamo: il rinnovo vale lo stesso."
     )
     assert 'name="archive_loss"' in page.content.decode()
 
@@ -140,7 +141,7 @@ def test_a_downgrade_of_an_expired_box_is_immediate_and_says_so(make_box, alice)
     box = make_box(alice, "a", plan="premium", expires_in=-10)
     page = Walk(box, alice).post("summary", PRO)
     assert headings(page) == ["Avrai meno spazio appena il pagamento è registrato", "La casella è scaduta"]
-    assert f"Il rinnovo si conta dalla vecchia scadenza, il {day(box.expires_on)}." in text(page)
+    assert f"Il rinnovo si conta dalla vecchia scadenza, {il(box.expires_on)}." in text(page)
 
 
 @pytest.mark.parametrize(("typed", "expected"), [(STANDARD, []), (PRO, ["Lo spazio in più è subito tuo"])])
@@ -320,7 +321,7 @@ def in_phase(phase: str):
         (at_work, "C'è già un ordine di rinnovo ({number}) in lavorazione: non serve farne un altro."),
         (automatic, "Il rinnovo automatico è attivo: per rinnovare a mano, prima disattivalo."),
         (on_domain, "Questa casella si rinnova con il suo dominio e ne segue la scadenza."),
-        (too_late, "La casella è in attesa di cancellazione: l'ultimo giorno per rinnovarla era il {last}."),
+        (too_late, "La casella è in attesa di cancellazione: l'ultimo giorno per rinnovarla era {last}."),
         (in_phase("deleting"), "La casella è in cancellazione. Potrai acquistarla di nuovo quando sarà cancellata."),
         (in_phase("deleted"), "La casella è cancellata e non si può rinnovare. Puoi acquistarla di nuovo."),
     ],
@@ -338,7 +339,7 @@ def test_where_rinnova_is_not_offered_the_wizard_gives_the_reason(make_box, alic
     }[send]()
     assert (answer.status_code, answer.url) == (302, reverse("area:box", args=[box.public_id]))
     number = Order.objects.values_list("number", flat=True).first()
-    assert said(answer) == [sentence.format(number=number, last=day(today - timedelta(days=1)))]
+    assert said(answer) == [sentence.format(number=number, last=il(today - timedelta(days=1)))]
     assert Order.objects.count() == before
 
 

@@ -22,8 +22,8 @@ def a_day(text: str) -> date:
 
 class Command(BaseCommand):
     help = (
-        "Records expiries, starts changes of plan whose day has come, lapses unpaid orders, and lists the boxes due "
-        "for deletion (deleting is off). Safe to run twice, at once, or again after a kill."
+        "Records expiries, starts changes of plan whose day has come, lapses unpaid orders, tells customers of "
+        "expiries, and lists the boxes due for deletion (deleting is off). Safe to run twice, at once, or after a kill."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
