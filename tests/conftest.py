@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from django.conf import settings as django_settings
-from django.core.cache import cache
+from django.core.cache import cache, caches
 
 from accounts.models import BillingProfile, User
 from mailboxes import catalogue, flows
@@ -27,6 +27,7 @@ def pytest_configure() -> None:
         django_settings.CACHES["default"]["LOCATION"] = (
             f"{location.rstrip('/').removesuffix('/0')}/{int(worker) + 2}"  # 0 and 1 are taken
         )
+        del caches["default"]  # made while Django was set up, with the address of all
 
 
 @pytest.fixture(autouse=True)
