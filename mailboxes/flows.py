@@ -6,12 +6,8 @@ Functions that take a box expect its row locked by the caller, inside a transact
 
 import hashlib
 import hmac
-import logging
-import secrets
-import time
 import uuid
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from enum import StrEnum
 
 from django.conf import settings
@@ -25,8 +21,6 @@ from mailboxes.models.boxes import Phase
 from mailboxes.platform.base import Usage, get_platform
 from pecportal import clock, mail
 from pecportal.errors import RefusedError
-
-log = logging.getLogger(__name__)
 
 
 def tombstone_hash(fiscal_key: str) -> str:
@@ -306,64 +300,3 @@ def start_change(*, box_id: int, today: date) -> Change:
 def contacts(box: Mailbox) -> list[str]:
     """Who is told about a box: its holder's contact and its account's e-mail, once each. Never the box itself."""
     return list(dict.fromkeys(a for a in (box.holder.contact_email, box.owner.email) if a))
-
-
-# --- The mail system --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Told:
-    done: int
-    failed: int
-
-
-TOLD_AT_ONCE = 500  # boxes of one claim
-TELL_AGAIN_AFTER = timedelta(minutes=5)  # longer than a task may live (CELERY_TASK_TIME_LIMIT)
-
-
-def tell_platform(*, limit: int | None = None, seconds: float = 200) -> Told:
-    """Tell the mail system the state and space of the boxes that are due, until none is left or time is over.
-
-    Safe with several workers and killed anywhere: boxes are claimed by moving their mark ahead, so what fails or is
-    left by a kill is due again in five minutes, and no row is locked while the mail system is asked.
-    """
-    stop_at = time.monotonic() + seconds
-    done = failed = 0
-    while limit is None or done + failed < limit:
-        boxes, claim = _claim_due(TOLD_AT_ONCE if limit is None else min(TOLD_AT_ONCE, limit - done - failed))
-        for n, box in enumerate(boxes):
-            if time.monotonic() >= stop_at:
-                rest = Mailbox.objects.filter(pk__in=[b.pk for b in boxes[n:]], platform_due_at=claim)
-                rest.update(platform_due_at=clock.now())
-                return Told(done, failed)
-            try:
-                _tell(box, claim)
-            except Exception:  # one box that cannot be told keeps none waiting
-                failed += 1
-                log.exception("the mail system could not be told about box %s; it is told again later", box.pk)
-            else:
-                done += 1
-        if not boxes:
-            break
-    return Told(done, failed)
-
-
-def _claim_due(size: int) -> tuple[list[Mailbox], datetime]:
-    """Up to `size` boxes that are due, as they stand now, and the mark that says that they are ours."""
-    now = clock.now()
-    claim = now + TELL_AGAIN_AFTER + timedelta(microseconds=secrets.randbelow(1_000_000))  # no two claims are equal
-    with transaction.atomic(durable=True):
-        due = Mailbox.objects.filter(platform_due_at__lte=now).order_by("platform_due_at", "pk")
-        locked = due.select_for_update(no_key=True, skip_locked=True, of=("self",)).select_related("address")
-        boxes = list(locked[:size])
-        Mailbox.objects.filter(pk__in=[box.pk for box in boxes]).update(platform_due_at=claim)
-    return boxes, claim
-
-
-def _tell(box: Mailbox, claim: datetime) -> None:
-    platform = get_platform()
-    platform.set_capacity(box.address.name, mailbox_gb=box.mailbox_gb, archive_gb=box.archive_gb)
-    platform.apply_state(box.address.name, box.state(clock.today()))
-    if not Mailbox.objects.filter(pk=box.pk, platform_due_at=claim).update(platform_due_at=None):
-        # It changed meanwhile, and another worker may have told that before us: what we said is not the last word.
-        Mailbox.objects.filter(pk=box.pk).update(platform_due_at=clock.now())

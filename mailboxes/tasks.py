@@ -2,10 +2,10 @@
 
 from celery import shared_task
 
-from mailboxes import flows
+from mailboxes import telling
 
 
 @shared_task
 def sync_platform() -> None:
     """Tell the mail system what changed (a nudge, and every minute from beat)."""
-    flows.tell_platform()
+    telling.tell_platform()

@@ -17,7 +17,7 @@ from stdnum.it import codicefiscale
 
 from accounts.fiscal import first_name_letters, surname_letters
 from accounts.models import BillingProfile, User
-from mailboxes import catalogue, rules
+from mailboxes import catalogue, rules, telling
 from mailboxes import flows as boxes
 from mailboxes.models import Address, Domain, Holder, Mailbox, Plan
 from mailboxes.models.boxes import Phase
@@ -91,7 +91,7 @@ def build() -> None:
     _boxes_of_mario(mario, code, born, today)
     _boxes_of_the_accountant(studio, today)
     User.objects.exclude(kind=User.Kind.ACCOUNT, is_staff=False).update(password=hashed)
-    boxes.tell_platform(limit=1000)
+    telling.tell_platform(limit=1000)
 
 
 def _account(number: str, email: str, hashed: str) -> User:
