@@ -168,12 +168,18 @@ def test_a_past_day_does_what_was_due_then(make_box, alice, today):
     assert set(LifecycleRun.objects.values_list("day", flat=True)) == {today - timedelta(days=3)}
 
 
-@pytest.mark.parametrize("extra", [[], ["--dry-run"]])
-def test_a_day_that_has_not_come_is_refused(make_box, alice, today, extra):
+def test_a_day_to_come_can_be_looked_at(make_box, alice, today):
+    make_box(alice, "domani", expires_in=0)
+    tomorrow = today + timedelta(days=1)
+    assert f"{tomorrow}  expiries   1 due" in command("--date", str(tomorrow), "--dry-run")
+    assert events() == 0 and not LifecycleRun.objects.exists()
+
+
+def test_a_day_that_has_not_come_is_refused(make_box, alice, today):
     make_box(alice, "domani", expires_in=0)
     tomorrow = today + timedelta(days=1)
     with pytest.raises(CommandError, match=f"^{tomorrow} has not come yet: the lifecycle runs for today or for a day"):
-        command("--date", str(tomorrow), *extra)
+        command("--date", str(tomorrow))
     with pytest.raises(RefusedError):
         flows.run_for(tomorrow)
     assert events() == 0 and not LifecycleRun.objects.exists()
