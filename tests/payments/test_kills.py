@@ -10,7 +10,7 @@ import pytest
 import time_machine
 
 from lifecycle.flows import run_day
-from mailboxes import flows as box_flows
+from mailboxes import telling
 from mailboxes.models import Mailbox
 from mailboxes.rules import GB
 from payments import flows
@@ -46,7 +46,7 @@ def beat(watch, minutes: int = 2) -> None:
     flows.sync_due()
     flows.fulfil_due()
     run_day()
-    box_flows.tell_platform()
+    telling.tell_platform()
 
 
 @pytest.mark.parametrize("point", KILLS)
