@@ -1,12 +1,14 @@
 """The one road for on-line money (DESIGN §6): row first, network second, then one short transaction that records.
 
-The only writer of Payment.status. Lock order: order → receipt → payment → mailbox; no network under a lock (R19).
+With refunds.py, through moves.py, the only writer of Payment.status. Lock order: order → receipt → payment → mailbox;
+no network under a lock (R19).
+
+Money moves only after `sent_at` is written, and `sent_at` is written only while nobody closes the attempt (`closing`):
+so closing an attempt that was never sent is certain, and closing one that was sent asks what became of it.
 """
 
 import logging
-import time
 from collections.abc import Callable
-from datetime import timedelta
 from decimal import Decimal
 
 from django.conf import settings
@@ -15,10 +17,12 @@ from django.db.models import Sum
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from payments import auto_renewal, cases
-from payments.models import Allocation, Case, Payment, PaymentEvent, ProviderEvent
+from payments import auto_renewal, cases, refunds
+from payments.models import Allocation, Case, Payment, PaymentEvent, StoredMethod
+from payments.moves import move
 from payments.providers import get_provider
 from payments.providers.base import Outcome, ProviderTimeoutError, Result
+from payments.timing import CHECK_AFTER, wait
 from pecportal import clock, mail
 from pecportal.errors import RefusedError
 from pecportal.formats import euro
@@ -27,10 +31,6 @@ from renewals.models import Order
 
 log = logging.getLogger(__name__)
 
-# When an attempt without an outcome is asked about again; after the last, daily, then a case (DESIGN §7 jobs).
-CHECK_AFTER = (timedelta(minutes=1), timedelta(minutes=5), timedelta(hours=1))
-DAILY = timedelta(days=1)
-CHECKS_BEFORE_CASE = 6
 MOST = Decimal("9999999.99")  # what a column of money holds
 
 
@@ -112,6 +112,8 @@ def close_live_attempt(order_id: int) -> None:
 
 
 def _close_at_provider(payment: Payment) -> None:
+    Payment.objects.live().filter(pk=payment.pk).update(closing=True)
+    payment.refresh_from_db()
     try:
         outcome = get_provider(payment.provider).close(payment)
     except ProviderTimeoutError as error:
@@ -127,9 +129,57 @@ def fetch_and_record(payment_id: int) -> Payment:
     payment = Payment.objects.get(pk=payment_id)
     try:
         outcome = get_provider(payment.provider).fetch(payment)
+        if outcome.ready and payment.is_live:
+            outcome = _complete(payment)
     except ProviderTimeoutError as error:
         outcome = Outcome(Result.UNKNOWN, reason=str(error)[:120])
     record_outcome(payment_id, outcome)
+    payment.refresh_from_db()
+    return payment
+
+
+def claim(payment_id: int) -> bool:
+    """Take the right to move the money of a live attempt: once, while its order waits and nobody closes it."""
+    free = Payment.objects.live().filter(
+        pk=payment_id, closing=False, sent_at=None, order__status=Order.Status.AWAITING_PAYMENT
+    )
+    return bool(free.update(sent_at=clock.now()))
+
+
+def _complete(payment: Payment) -> Outcome:
+    """The customer agreed at the provider: take the money, unless the attempt is being closed. Repeatable."""
+    claim(payment.pk)
+    payment.refresh_from_db()
+    if payment.sent_at is None:
+        return Outcome(Result.CANCELLED, reason=_("chiuso prima che il denaro si muovesse"))
+    return get_provider(payment.provider).complete(payment)
+
+
+def charge(*, order_id: int, method: StoredMethod) -> Payment:
+    """Charge an order to a saved method, nobody being there (R24); returns the attempt with its outcome.
+
+    Raises NotPayableError, UnknownPaymentError when another attempt is under way.
+    """
+    chosen = get_provider(method.provider)
+    try:
+        with transaction.atomic(durable=True):
+            order = Order.objects.locked().get(pk=order_id)
+            if not settle.is_payable(order, clock.today()):
+                raise NotPayableError(_("Questo ordine non si può più pagare."))
+            settle.set_method(order, method.provider)
+            now = clock.now()
+            payment = Payment.objects.create(
+                order=order, provider=method.provider, amount=missing(order), method=method, sent_at=now,
+                next_check_at=now + CHECK_AFTER[0],
+            )  # fmt: skip
+            PaymentEvent.objects.create(payment=payment, after=payment.status, why=_("rinnovo automatico"))
+    except IntegrityError as error:  # payment_one_live_per_order
+        raise UnknownPaymentError from error
+    try:
+        outcome = chosen.charge(payment, method)
+    except ProviderTimeoutError as error:
+        outcome = Outcome(Result.UNKNOWN, reason=str(error)[:120])
+    record_outcome(payment.pk, outcome)
     payment.refresh_from_db()
     return payment
 
@@ -146,7 +196,10 @@ def record_outcome(payment_id: int, outcome: Outcome) -> None:
         payment = Payment.objects.locked().select_related("started_by").get(pk=payment_id)
         given_up = payment.status in (Payment.Status.FAILED, Payment.Status.CANCELLED)
         was_unsure = payment.status == Payment.Status.UNKNOWN or payment.checks > 0
-        if not _write(payment, outcome):
+        changed = _write(payment, outcome)
+        if outcome.refunded and payment.status in (Payment.Status.REGISTERED, Payment.Status.REFUNDED):
+            refunds.note_outside(payment, outcome.refunded)
+        if not changed:
             return
         if was_unsure and payment.status in (Payment.Status.FAILED, Payment.Status.CANCELLED):
             _tell_failed(order)
@@ -191,19 +244,26 @@ def _write(payment: Payment, outcome: Outcome) -> bool:
         Result.REFUNDED: Payment.Status.REFUNDED,
     }[outcome.result]
     before = payment.status
+    payment.charge_id = payment.charge_id or outcome.charge_id
     if to == before or to not in Payment.MOVES[before]:
         if to != before:
             log.info("payment %s: late news %s ignored in state %s", payment.pk, to, before)
         _plan_next_check(payment)
-        payment.save(update_fields=["remote_id", "next_check_at", "checks"])
+        payment.save(update_fields=["remote_id", "charge_id", "next_check_at", "checks"])
         return False
-    PaymentEvent.objects.create(payment=payment, before=before, after=to, why=outcome.reason[:200])
-    payment.status = to
-    payment.reason = outcome.reason[:120]
+    move(payment, to, why=outcome.reason)
+    payment.reason, payment.decline = outcome.reason[:120], outcome.decline
     if to == Payment.Status.REGISTERED:
         payment.registered_at = clock.now()
+        amount = payment.amount if outcome.amount is None else outcome.amount
+        if (outcome.currency or payment.currency) == settings.CURRENCY and 0 < amount <= MOST:
+            payment.received = amount
     _plan_next_check(payment)
-    payment.save(update_fields=["status", "reason", "remote_id", "registered_at", "next_check_at", "checks"])
+    payment.save(
+        update_fields=[
+            "reason", "decline", "remote_id", "charge_id", "registered_at", "received", "next_check_at", "checks",
+        ]
+    )  # fmt: skip
     return True
 
 
@@ -211,12 +271,7 @@ def _plan_next_check(payment: Payment) -> None:
     if not payment.is_live:
         payment.next_check_at = None
     elif payment.next_check_at is None or payment.next_check_at <= clock.now():
-        payment.next_check_at = clock.now() + _wait(payment.checks)
-
-
-def _wait(checks: int) -> timedelta:
-    """How long after a check (the one before any is 0) the next one comes."""
-    return CHECK_AFTER[checks] if checks < len(CHECK_AFTER) else DAILY
+        payment.next_check_at = clock.now() + wait(payment.checks)
 
 
 def _pays(order: Order, payment: Payment, outcome: Outcome, *, given_up: bool, due: Decimal) -> bool:
@@ -252,66 +307,6 @@ def _pays(order: Order, payment: Payment, outcome: Outcome, *, given_up: bool, d
 def after_paid(order_id: int) -> None:
     """What follows a registered payment: fulfilment, and a case for what cannot be given. Repeatable."""
     settle.fulfil(order_id, on_attention=cases.open_for_attention)
-
-
-def fulfil_due(*, seconds: float = 200) -> int:
-    """Fulfil every paid order that still waits; returns how many were tried (beat, every minute).
-
-    All of them, as far as `seconds` reach: orders that cannot be fulfilled must not keep later ones out of the list.
-    """
-    stop_at = time.monotonic() + seconds
-    waiting = Order.objects.filter(status=Order.Status.PAID).order_by("paid_at", "id")
-    ids = list(waiting.values_list("pk", flat=True))
-    for order_id in ids:
-        if time.monotonic() >= stop_at:
-            break
-        try:
-            after_paid(order_id)
-        except Exception:
-            log.exception("order %s could not be fulfilled; it stays paid and is tried again", order_id)
-    return len(ids)
-
-
-def sync_due(*, seconds: float = 200) -> int:
-    """Ask again about attempts whose time has come; after some days without an answer, a case (R19).
-
-    At most `seconds`: each question may wait for a provider that is slow, and a task must end by itself.
-    """
-    now, stop_at = clock.now(), time.monotonic() + seconds
-    due = list(
-        Payment.objects.filter(next_check_at__lte=now).order_by("next_check_at").values_list("pk", "checks")[:200]
-    )
-    for payment_id, checks in due:
-        if time.monotonic() >= stop_at:
-            break
-        # Claimed by moving its time: neither a second worker nor a provider that breaks keeps asking meanwhile.
-        claimed = Payment.objects.filter(pk=payment_id, checks=checks, next_check_at__lte=now).update(
-            checks=checks + 1, next_check_at=now + _wait(checks + 1)
-        )
-        if not claimed:
-            continue  # another worker has it
-        try:
-            payment = fetch_and_record(payment_id)
-        except Exception:
-            log.exception("payment %s could not be asked about; it is asked again later", payment_id)
-            payment = Payment.objects.get(pk=payment_id)
-        if payment.is_live and payment.checks >= CHECKS_BEFORE_CASE:
-            cases.open_case(
-                Case.Kind.PAYMENT_STUCK, order=payment.order, payment=payment, amount=payment.amount,
-                detail=_("il gestore non dice che fine ha fatto il pagamento"),
-            )  # fmt: skip
-    return len(due)
-
-
-def work_off_event(event_id: int) -> None:
-    """Work off a stored webhook: ask the provider about the attempt it names, if it is one of ours (R18)."""
-    event = ProviderEvent.objects.get(pk=event_id)
-    payment = (
-        Payment.objects.filter(provider=event.provider, remote_id=event.remote_id).first() if event.remote_id else None
-    )
-    if payment is not None:
-        fetch_and_record(payment.pk)
-    ProviderEvent.objects.filter(pk=event_id, processed_at=None).update(processed_at=clock.now())
 
 
 def cancel_order(*, order_id: int, actor: User, despite_transfer: bool = False, why: str = "") -> None:

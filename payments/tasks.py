@@ -5,7 +5,7 @@ import time
 
 from celery import shared_task
 
-from payments import flows
+from payments import refunds, sync
 from payments.models import ProviderEvent
 
 log = logging.getLogger(__name__)
@@ -14,17 +14,22 @@ SECONDS = 200  # a task ends by itself, well before the worker's hard limit
 
 @shared_task
 def fulfil_due() -> None:
-    flows.fulfil_due()
+    sync.fulfil_due()
 
 
 @shared_task
 def sync_due() -> None:
-    flows.sync_due()
+    sync.sync_due()
+
+
+@shared_task
+def send_refunds() -> None:
+    refunds.send_due()
 
 
 @shared_task
 def work_off_event(event_id: int) -> None:
-    flows.work_off_event(event_id)
+    sync.work_off_event(event_id)
 
 
 @shared_task
@@ -36,6 +41,6 @@ def work_off_left_over() -> None:
         if time.monotonic() >= stop_at:
             break
         try:
-            flows.work_off_event(event_id)
+            sync.work_off_event(event_id)
         except Exception:  # one bad event must not keep the others waiting
             log.exception("event %s could not be worked off; it is tried again", event_id)

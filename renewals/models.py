@@ -129,6 +129,12 @@ class Order(models.Model):
                 fields=["lapses_on", "id"], condition=Q(status="awaiting_payment"), name="order_awaiting_by_lapse"
             ),
             models.Index(fields=["paid_at", "id"], condition=Q(status="paid"), name="order_paid_to_fulfil"),
+            # Fulfilled on a public body's word, the money still to come (R26c).
+            models.Index(
+                fields=["fulfilled_at", "id"],
+                condition=Q(status="fulfilled", collected_at=None),
+                name="order_to_collect",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -243,6 +243,7 @@ class Mailbox(Lifespan):
             # Only the boxes that the sweep has not recorded yet: not each Scaduta box, each day (R28).
             models.Index(fields=["expires_on", "id"], condition=EXPIRY_NOT_RECORDED, name="mailbox_expiry_to_record"),
             models.Index(fields=["delete_from", "id"], condition=Q(phase="live"), name="mailbox_live_by_deletion"),
+            models.Index(fields=["expires_on", "id"], condition=Q(auto_renews=True), name="mailbox_auto_by_expiry"),
             models.Index(fields=["change_on"], condition=Q(change_on__isnull=False), name="mailbox_change_waiting"),
             models.Index(
                 fields=["platform_due_at"], condition=Q(platform_due_at__isnull=False), name="mailbox_platform_due"
@@ -268,6 +269,7 @@ class BoxEvent(models.Model):
         OPENED = "opened", _("Aperta")
         EXPIRED = "expired", _("Scaduta")
         RENEWED = "renewed", _("Rinnovata")
+        REVERSED = "reversed", _("Periodo stornato")
         CAPACITY = "capacity", _("Spazio o tipologia cambiati")
         CHANGE_REFUSED = "change_refused", _("Cambio di tipologia rinviato")
 

@@ -11,6 +11,8 @@ import os
 import re
 import secrets
 import tempfile
+from collections.abc import Iterable
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,10 +20,10 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 
-from payments.models import Payment, StoredMethod
+from payments.models import MethodSetup, Payment, Refund, StoredMethod
 from pecportal import clock
 
-from .base import BadWebhookError, Hint, Outcome, ProviderTimeoutError, Result, SavedMethod, Started
+from .base import BadWebhookError, Hint, Outcome, ProviderTimeoutError, Result, SavedMethod, Seen, Started
 
 OPEN, PAID, REFUSED, CANCELLED, PENDING, TIMEOUT, REFUNDED = (
     "open", "paid", "refused", "cancelled", "pending", "timeout", "refunded",
@@ -118,20 +120,48 @@ class Sandbox:
     def charge(self, payment: Payment, method: StoredMethod) -> Outcome:
         remote_id = self._remote_id(payment)
         if not _path(remote_id).exists():
-            write(remote_id, status=PAID, amount=str(payment.amount), currency=payment.currency)
+            money = {"amount": str(payment.amount), "currency": payment.currency}
+            write(remote_id, **{"status": PAID, **money, **_told(method)})
         return self._outcome(remote_id, read(remote_id))
 
-    def refund(self, payment: Payment, amount: Decimal) -> Outcome:
-        write(payment.remote_id, status=REFUNDED)
-        return self.fetch(payment)
+    def complete(self, payment: Payment) -> Outcome:
+        return self.fetch(payment)  # the sandbox takes the money as soon as its button is pressed
+
+    def refund(self, refund: Refund) -> Outcome:
+        """Refunds are kept beside the attempt, by their id: the same one sent twice is one."""
+        assert refund.payment is not None
+        remote_id = self._remote_id(refund.payment)
+        write(remote_id, **{f"refund_{refund.public_id.hex}": str(refund.amount)})
+        return self.fetch_refund(refund)
+
+    def fetch_refund(self, refund: Refund) -> Outcome:
+        assert refund.payment is not None
+        data = read(self._remote_id(refund.payment))
+        if data["status"] == TIMEOUT:
+            raise ProviderTimeoutError("the sandbox was told to time out")
+        key = f"refund_{refund.public_id.hex}"
+        if key not in data:
+            return Outcome(Result.UNKNOWN, ready=True)  # never arrived here
+        return Outcome(Result.REFUNDED, remote_id=key, amount=Decimal(data[key]), currency=data["currency"])
+
+    def start_setup(self, setup: MethodSetup, *, return_url: str, cancel_url: str) -> Started:
+        return Started(f"sbxs_{setup.public_id.hex}", return_url)  # a test card is saved at once
+
+    def fetch_setup(self, setup: MethodSetup) -> Outcome:
+        saved = SavedMethod(f"card_{setup.public_id.hex[:16]}", CARDS[1], 12, clock.today().year + 4)
+        return Outcome(Result.REGISTERED, remote_id=setup.remote_id, saved=saved)
 
     def forget(self, method: StoredMethod) -> None:
         """The sandbox keeps no method that would have to be forgotten."""
+
+    def recent(self, since: datetime) -> Iterable[Seen]:
+        return ()
 
     def _outcome(self, remote_id: str, data: dict[str, str]) -> Outcome:
         if data["status"] == TIMEOUT:
             raise ProviderTimeoutError("the sandbox was told to time out")
         saved = None
+        given_back = sum((Decimal(value) for key, value in data.items() if key.startswith("refund_")), Decimal(0))
         if data["status"] == PAID:
             label = data.get("card_label") or CARDS[0]
             saved = SavedMethod(data.get("card") or f"card_{remote_id}", label, 12, clock.today().year + 4)
@@ -141,8 +171,22 @@ class Sandbox:
             amount=Decimal(data["amount"]),
             currency=data["currency"],
             reason=data.get("reason", ""),
+            decline=data.get("decline", ""),
+            refunded=given_back or None,
             saved=saved,
         )
+
+
+def tell(method: StoredMethod, **answer: str) -> None:
+    """What the next charges of a saved card answer: `status`, and for a refusal `reason` and `decline`."""
+    folder = settings.VAR_DIR / "sandbox"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"told_{method.remote_id}.json").write_text(json.dumps(answer))
+
+
+def _told(method: StoredMethod) -> dict[str, str]:
+    path = settings.VAR_DIR / "sandbox" / f"told_{method.remote_id}.json"
+    return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
 def new_card() -> str:

@@ -34,8 +34,9 @@ def webhook(request: HttpRequest, provider: str, **kwargs: object) -> HttpRespon
         return HttpResponse(status=400)
     with transaction.atomic():
         event, created = ProviderEvent.objects.get_or_create(
-            provider=provider, event_id=hint.event_id, defaults={"remote_id": hint.remote_id}
-        )
+            provider=provider, event_id=hint.event_id,
+            defaults={"remote_id": hint.remote_id, "kind": hint.kind, "detail": hint.detail},
+        )  # fmt: skip
         if created:
             # robust: the event is stored, so a broker that is away must not make the provider send it again
             transaction.on_commit(lambda: tasks.work_off_event.delay(event.pk), robust=True)

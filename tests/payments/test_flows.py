@@ -8,7 +8,7 @@ import time_machine
 
 from mailboxes.models import Mailbox
 from mailboxes.models.boxes import Phase
-from payments import bank, flows
+from payments import bank, flows, sync
 from payments.models import Allocation, Case, Payment, PaymentEvent
 from payments.providers import sandbox
 from payments.providers.base import Outcome, ProviderTimeoutError, Result
@@ -180,9 +180,9 @@ def stopped_before_the_call(order, alice, monkeypatch):
 
 def test_a_stop_before_the_call_is_recovered_by_the_sync(order, alice, monkeypatch):
     payment = stopped_before_the_call(order, alice, monkeypatch)
-    assert flows.sync_due() == 0  # not yet its minute
+    assert sync.sync_due() == 0  # not yet its minute
     with time_machine.travel(clock.now() + timedelta(seconds=61), tick=False):
-        assert flows.sync_due() == 1
+        assert sync.sync_due() == 1
     payment.refresh_from_db()
     assert (payment.status, payment.reason) == ("failed", "il pagamento non è mai cominciato")
     assert start_card(order, alice).status == "pending"
@@ -193,7 +193,7 @@ def test_a_stop_after_the_call_is_found_though_its_id_was_never_stored(order, al
     sandbox.Sandbox().start(payment, return_url="/", cancel_url="/")
     sandbox.write(f"sbx_{payment.public_id.hex}", status=sandbox.PAID)
     with time_machine.travel(clock.now() + timedelta(seconds=61), tick=False), commits():
-        flows.sync_due()
+        sync.sync_due()
     payment.refresh_from_db()
     assert (payment.status, payment.remote_id) == ("registered", f"sbx_{payment.public_id.hex}")
     assert Order.objects.get().status == "fulfilled"

@@ -13,7 +13,7 @@ from lifecycle.flows import run_day
 from mailboxes import telling
 from mailboxes.models import Mailbox
 from mailboxes.rules import GB
-from payments import flows
+from payments import flows, sync
 from payments.models import Allocation, AutoRenewal, Case, Payment, StoredMethod
 from payments.providers import sandbox
 from pecportal import clock
@@ -43,8 +43,8 @@ class Killed(BaseException):
 
 def beat(watch, minutes: int = 2) -> None:
     watch.shift(timedelta(minutes=minutes))
-    flows.sync_due()
-    flows.fulfil_due()
+    sync.sync_due()
+    sync.fulfil_due()
     run_day()
     telling.tell_platform()
 
@@ -106,7 +106,7 @@ def test_killed_between_attention_and_its_case(box, alice):
         flows.fetch_and_record(Payment.objects.get().pk)
     assert (Order.objects.get().status, Case.objects.count()) == ("paid", 0)
     with mock.patch("renewals.settle._fulfil_line", lambda *a: "non si può"):
-        flows.fulfil_due()
+        sync.fulfil_due()
     assert (Order.objects.get().status, [c.kind for c in Case.objects.all()]) == ("attention", ["line"])
 
 
@@ -121,9 +121,9 @@ def test_more_orders_that_cannot_be_fulfilled_than_one_turn_took_keep_none_waiti
         real(order_id, **kwargs)
 
     monkeypatch.setattr(settle, "fulfil", broken)
-    assert flows.fulfil_due() == 3
+    assert sync.fulfil_due() == 3
     assert sorted(Order.objects.values_list("status", flat=True)) == ["fulfilled", "paid", "paid"]
-    assert flows.fulfil_due(seconds=0) == 2
+    assert sync.fulfil_due(seconds=0) == 2
 
 
 # --- Consequences never undo money ------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from lifecycle import stages
 from lifecycle.models import LifecycleRun
 from mailboxes import flows as box_flows
 from mailboxes.models import Mailbox, PaidPeriod
-from payments import bank, flows
+from payments import bank, flows, sync
 from payments.cases import LEFT_OF_A_RECEIPT
 from payments.models import Allocation, Case, Payment, Receipt
 from payments.providers import sandbox
@@ -182,8 +182,8 @@ class Money(RuleBasedStateMachine):
     @rule(days=st.sampled_from([0, 1, 6, 30, 91]))
     def time_goes_by(self, days) -> None:
         self.time.shift(timedelta(days=days, minutes=2))
-        flows.sync_due()
-        flows.fulfil_due()
+        sync.sync_due()
+        sync.fulfil_due()
         for stage in (stages.Stage.EXPIRIES, stages.Stage.CHANGES, stages.Stage.LAPSES):
             run, _created = LifecycleRun.objects.get_or_create(stage=stage, day=clock.today())
             stages.STAGES[stage].work(stages.Work(run, today=clock.today()))

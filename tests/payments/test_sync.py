@@ -6,7 +6,7 @@ import pytest
 import time_machine
 from post_office.models import Email
 
-from payments import flows
+from payments import flows, sync
 from payments.models import Case, Payment
 from payments.providers import sandbox
 from pecportal import clock
@@ -38,9 +38,9 @@ def test_the_times_at_which_it_is_asked(order, alice, asked, said):
         sandbox.write(attempt.remote_id, status=said)
         for number, wait in enumerate(WAITS, start=1):
             watch.shift(wait - timedelta(seconds=1))
-            assert flows.sync_due() == 0
+            assert sync.sync_due() == 0
             watch.shift(timedelta(seconds=1))
-            assert flows.sync_due() == 1
+            assert sync.sync_due() == 1
             assert (len(asked), Case.objects.count()) == (number, 1 if number >= 6 else 0)
     case = Case.objects.get()
     assert (case.kind, case.order_id, case.payment_id, case.amount) == ("stuck", order.pk, attempt.pk, attempt.amount)
@@ -50,7 +50,7 @@ def test_the_times_at_which_it_is_asked(order, alice, asked, said):
 def test_an_answer_stops_the_asking(order, attempt, asked, commits):
     sandbox.write(attempt.remote_id, status=sandbox.PAID)
     with time_machine.travel(clock.now() + timedelta(minutes=2), tick=False), commits():
-        assert (flows.sync_due(), flows.sync_due()) == (1, 0)
+        assert (sync.sync_due(), flows.sync_due()) == (1, 0)
     assert (len(asked), Payment.objects.get().next_check_at, Order.objects.get().status) == (1, None, "fulfilled")
 
 
@@ -59,11 +59,11 @@ def test_a_case_does_not_stop_the_asking_and_late_money_still_renews(order, atte
     with time_machine.travel(clock.now(), tick=False) as watch:
         for wait in WAITS:
             watch.shift(wait)
-            flows.sync_due()
+            sync.sync_due()
         sandbox.write(attempt.remote_id, status=sandbox.PAID)
         watch.shift(timedelta(days=1))
         with commits():
-            flows.sync_due()
+            sync.sync_due()
     assert Order.objects.get().status == "fulfilled"
 
 
@@ -71,7 +71,7 @@ def test_one_that_cannot_be_asked_keeps_none_waiting(order, attempt, make_box, a
     Payment.objects.filter(pk=attempt.pk).update(provider="gone")
     other = start_card(place(make_box(alice, "altra"), alice), alice)
     with time_machine.travel(clock.now() + timedelta(minutes=2), tick=False):
-        assert flows.sync_due() == 2
+        assert sync.sync_due() == 2
         attempt.refresh_from_db()
         assert (asked, attempt.checks, attempt.status) == ([other.pk], 1, "pending")
         assert attempt.next_check_at == clock.now() + timedelta(minutes=5)
@@ -82,12 +82,12 @@ def test_a_second_worker_does_not_ask_what_the_first_is_asking(order, attempt, a
 
     def slow(self, payment):
         if not second:
-            second.append(flows.sync_due())
+            second.append(sync.sync_due())
         return fetch(self, payment)
 
     monkeypatch.setattr(sandbox.Sandbox, "fetch", slow)
     with time_machine.travel(clock.now() + timedelta(minutes=2), tick=False):
-        assert flows.sync_due() == 1
+        assert sync.sync_due() == 1
     assert (second, asked, Payment.objects.get().checks) == ([0], [attempt.pk], 1)
 
 
@@ -95,7 +95,7 @@ def test_paid_orders_are_fulfilled_by_the_sweep_when_the_nudge_was_lost(order, a
     sandbox.write(start_card(order, alice).remote_id, status=sandbox.PAID)
     flows.fetch_and_record(Payment.objects.get().pk)  # its commit hooks never run
     assert Order.objects.get().status == "paid"
-    assert (flows.fulfil_due(), flows.fulfil_due()) == (1, 0)
+    assert (sync.fulfil_due(), flows.fulfil_due()) == (1, 0)
     assert Order.objects.get().status == "fulfilled"
 
 
@@ -112,7 +112,7 @@ def test_an_order_that_cannot_be_fulfilled_stays_paid_and_keeps_none_waiting(ord
         after(order_id)
 
     monkeypatch.setattr(flows, "after_paid", broken)
-    assert flows.fulfil_due() == 2
+    assert sync.fulfil_due() == 2
     assert list(Order.objects.order_by("pk").values_list("status", flat=True)) == ["paid", "fulfilled"]
 
 
@@ -144,7 +144,7 @@ def test_it_ends_by_itself_when_providers_are_slow(order, attempt, make_box, ali
     with time_machine.travel(clock.now() + timedelta(minutes=2), tick=False):
         with monkeypatch.context() as patch:
             patch.setattr(flows.time, "monotonic", lambda: next(ticks))
-            flows.sync_due()
+            sync.sync_due()
         assert asked == [attempt.pk]
-        flows.sync_due()
+        sync.sync_due()
     assert len(asked) == 2

@@ -7,7 +7,7 @@ from django.db import DatabaseError
 from django.test import Client
 from django.urls import reverse
 
-from payments import flows, tasks
+from payments import flows, sync, tasks
 from payments.models import Case, Payment, ProviderEvent
 from payments.providers import sandbox
 from renewals.models import Order
@@ -35,7 +35,7 @@ def worked(monkeypatch):
 
     def now(event_id):
         nudged.append(event_id)
-        flows.work_off_event(event_id)
+        sync.work_off_event(event_id)
 
     monkeypatch.setattr(tasks.work_off_event, "delay", now)
     return nudged

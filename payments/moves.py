@@ -1,0 +1,17 @@
+"""The one place where Payment.status is written, with its event (R10, R22). payments.flows and payments.refunds call it
+with the payment's row locked."""
+
+from payments.models import Payment, PaymentEvent
+
+
+class IllegalMoveError(Exception):
+    """A move that is not in Payment.MOVES: a programming error."""
+
+
+def move(payment: Payment, to: str, *, why: str = "") -> None:
+    """Write the new status and its event; other changed fields are the caller's to save."""
+    if to not in Payment.MOVES[payment.status]:
+        raise IllegalMoveError(f"payment {payment.pk}: {payment.status} → {to}")
+    PaymentEvent.objects.create(payment=payment, before=payment.status, after=to, why=why[:200])
+    payment.status = to
+    payment.save(update_fields=["status"])

@@ -1,0 +1,100 @@
+"""What beat repeats until it is done: orders to fulfil, attempts without an outcome, webhooks to work off (R19)."""
+
+import logging
+import time
+from datetime import timedelta
+
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from payments import cases, flows
+from payments.models import Case, Payment, ProviderEvent
+from payments.timing import wait
+from pecportal import clock
+from pecportal.errors import RefusedError
+from renewals.models import Order
+
+log = logging.getLogger(__name__)
+CHECKS_BEFORE_CASE = 6
+ABANDONED_AFTER = timedelta(days=1)  # a page of a provider is good for some hours
+
+
+def fulfil_due(*, seconds: float = 200) -> int:
+    """Fulfil every paid order that still waits; returns how many were tried (beat, every minute).
+
+    All of them, as far as `seconds` reach: orders that cannot be fulfilled must not keep later ones out of the list.
+    """
+    stop_at = time.monotonic() + seconds
+    waiting = Order.objects.filter(status=Order.Status.PAID).order_by("paid_at", "id")
+    ids = list(waiting.values_list("pk", flat=True))
+    for order_id in ids:
+        if time.monotonic() >= stop_at:
+            break
+        try:
+            flows.after_paid(order_id)
+        except Exception:
+            log.exception("order %s could not be fulfilled; it stays paid and is tried again", order_id)
+    return len(ids)
+
+
+def sync_due(*, seconds: float = 200) -> int:
+    """Ask again about attempts whose time has come; after some days without an answer, a case (R19).
+
+    At most `seconds`: each question may wait for a provider that is slow, and a task must end by itself.
+    """
+    now, stop_at = clock.now(), time.monotonic() + seconds
+    due = list(
+        Payment.objects.filter(next_check_at__lte=now).order_by("next_check_at").values_list("pk", "checks")[:200]
+    )
+    for payment_id, checks in due:
+        if time.monotonic() >= stop_at:
+            break
+        # Claimed by moving its time: neither a second worker nor a provider that breaks keeps asking meanwhile.
+        claimed = Payment.objects.filter(pk=payment_id, checks=checks, next_check_at__lte=now).update(
+            checks=checks + 1, next_check_at=now + wait(checks + 1)
+        )
+        if not claimed:
+            continue  # another worker has it
+        try:
+            payment = flows.fetch_and_record(payment_id)
+        except Exception:
+            log.exception("payment %s could not be asked about; it is asked again later", payment_id)
+            payment = Payment.objects.get(pk=payment_id)
+        if payment.status == Payment.Status.PENDING and payment.created_at < now - ABANDONED_AFTER:
+            payment = _give_up(payment)
+        if payment.is_live and payment.checks >= CHECKS_BEFORE_CASE:
+            cases.open_case(
+                Case.Kind.PAYMENT_STUCK, order=payment.order, payment=payment, amount=payment.amount,
+                detail=_("il gestore non dice che fine ha fatto il pagamento"),
+            )  # fmt: skip
+    return len(due)
+
+
+def _give_up(payment: Payment) -> Payment:
+    """The customer never came back: close the attempt at the provider, which may still answer that it was paid."""
+    try:
+        flows.close_live_attempt(payment.order_id)
+    except RefusedError:
+        log.info("payment %s cannot be closed yet", payment.pk)
+    payment.refresh_from_db()
+    return payment
+
+
+def work_off_event(event_id: int) -> None:
+    """Work off a stored webhook: ask the provider about the attempt it names, if it is one of ours (R18).
+
+    A dispute is a case at once: its signed event is all a provider tells, and it moves nothing of ours (R26b).
+    """
+    event = ProviderEvent.objects.get(pk=event_id)
+    payment = None
+    if event.remote_id:
+        named = Q(remote_id=event.remote_id) | Q(charge_id=event.remote_id)
+        payment = Payment.objects.filter(named, provider=event.provider).select_related("order").first()
+    if payment is not None and event.kind == ProviderEvent.Kind.DISPUTE:
+        cases.open_case(
+            Case.Kind.DISPUTE, order=payment.order, payment=payment, amount=payment.received,
+            detail=event.detail or _("il cliente ha contestato l'addebito"),
+        )  # fmt: skip
+    elif payment is not None:
+        flows.fetch_and_record(payment.pk)
+    ProviderEvent.objects.filter(pk=event_id, processed_at=None).update(processed_at=clock.now())
