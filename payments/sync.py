@@ -60,7 +60,7 @@ def sync_due(*, seconds: float = 200) -> int:
         except Exception:
             log.exception("payment %s could not be asked about; it is asked again later", payment_id)
             payment = Payment.objects.get(pk=payment_id)
-        if payment.status == Payment.Status.PENDING and payment.created_at < now - ABANDONED_AFTER:
+        if payment.is_live and payment.sent_at is None and payment.created_at < now - ABANDONED_AFTER:
             payment = _give_up(payment)
         if payment.is_live and payment.checks >= CHECKS_BEFORE_CASE:
             cases.open_case(

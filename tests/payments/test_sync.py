@@ -35,6 +35,7 @@ def asked(monkeypatch):
 def test_the_times_at_which_it_is_asked(order, alice, asked, said):
     with time_machine.travel(clock.now(), tick=False) as watch:
         attempt = start_card(order, alice)
+        assert flows.claim(attempt.pk)
         sandbox.write(attempt.remote_id, status=said)
         for number, wait in enumerate(WAITS, start=1):
             watch.shift(wait - timedelta(seconds=1))
@@ -47,10 +48,19 @@ def test_the_times_at_which_it_is_asked(order, alice, asked, said):
     assert Payment.objects.get().status == ("unknown" if said == sandbox.TIMEOUT else "pending")
 
 
+def test_who_never_came_back_from_the_provider_leaves_nothing_open(order, alice, asked):
+    with time_machine.travel(clock.now(), tick=False) as watch:
+        start_card(order, alice)
+        for wait in WAITS:
+            watch.shift(wait)
+            sync.sync_due()
+    assert (Payment.objects.get().status, Case.objects.count()) == ("cancelled", 0)
+
+
 def test_an_answer_stops_the_asking(order, attempt, asked, commits):
     sandbox.write(attempt.remote_id, status=sandbox.PAID)
     with time_machine.travel(clock.now() + timedelta(minutes=2), tick=False), commits():
-        assert (sync.sync_due(), flows.sync_due()) == (1, 0)
+        assert (sync.sync_due(), sync.sync_due()) == (1, 0)
     assert (len(asked), Payment.objects.get().next_check_at, Order.objects.get().status) == (1, None, "fulfilled")
 
 
@@ -95,7 +105,7 @@ def test_paid_orders_are_fulfilled_by_the_sweep_when_the_nudge_was_lost(order, a
     sandbox.write(start_card(order, alice).remote_id, status=sandbox.PAID)
     flows.fetch_and_record(Payment.objects.get().pk)  # its commit hooks never run
     assert Order.objects.get().status == "paid"
-    assert (sync.fulfil_due(), flows.fulfil_due()) == (1, 0)
+    assert (sync.fulfil_due(), sync.fulfil_due()) == (1, 0)
     assert Order.objects.get().status == "fulfilled"
 
 
@@ -143,7 +153,7 @@ def test_it_ends_by_itself_when_providers_are_slow(order, attempt, make_box, ali
     ticks = iter([0, 199, 200, 200])
     with time_machine.travel(clock.now() + timedelta(minutes=2), tick=False):
         with monkeypatch.context() as patch:
-            patch.setattr(flows.time, "monotonic", lambda: next(ticks))
+            patch.setattr(sync.time, "monotonic", lambda: next(ticks))
             sync.sync_due()
         assert asked == [attempt.pk]
         sync.sync_due()
