@@ -36,7 +36,7 @@ def test_no_model_relation_points_right():
 WRITERS = {  # what may assign the state of a thing, and to whom (DESIGN §3)
     r"\border\.status = ": {"renewals/settle.py"},
     r"\bline\.status = ": {"renewals/settle.py"},
-    r"\bpayment\.status = ": {"payments/flows.py"},
+    r"\bpayment\.status = ": {"payments/moves.py"},
     r"\.expires_on = ": {"mailboxes/flows.py"},
     r"\.delete_from = ": {"mailboxes/flows.py"},
     r"\.auto_renews = ": {"payments/auto_renewal.py"},
