@@ -18,6 +18,9 @@ urlpatterns = [
     path(ORDER + "bonifico/", views.transfer, name="transfer", kwargs=PAY),
     path(ORDER + "annulla/", views.cancel, name="cancel", kwargs=PAY),
     path("pagamenti/<uuid:payment_id>/ritorno/", views.come_back, name="return", kwargs=PAY),
+    path("paga/", views.visitor_find, name="visitor_find"),
+    path("paga/ordine/", views.visitor_pay, name="visitor_pay"),
+    path("paga/esito/", views.visitor_outcome, name="visitor_outcome"),
     path("sandbox/<str:remote_id>/", views.sandbox, name="sandbox"),
     path("webhook/<str:provider>/", views.webhook, name="webhook"),
 ]

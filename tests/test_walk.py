@@ -18,6 +18,7 @@ PUBLIC = {  # answers nobody too: (path regex) → the statuses it may give
     r"^accesso/": {200, 302, 404, 405},
     r"^condizioni/": {200, 405},
     r"^(healthz|readyz|metrics)$": {200, 403, 404, 405},
+    r"^paga/": {200, 302, 405},  # a number and a code are asked first
     r"^sandbox/": {200},  # the bank's page: no name, only the amount
     r"^webhook/": {400, 405, 404},
     r"^lingua/$": {302, 405},

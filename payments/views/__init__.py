@@ -4,9 +4,12 @@ from .automatic import auto_renewal, auto_renewal_off
 from .orders import cancel, order, outcome
 from .paying import come_back, pay, transfer
 from .sandbox import sandbox
+from .visitors import find as visitor_find
+from .visitors import outcome as visitor_outcome
+from .visitors import pay as visitor_pay
 from .webhooks import webhook
 
 __all__ = [
     "auto_renewal", "auto_renewal_off", "cancel", "come_back", "order", "outcome", "pay", "sandbox", "transfer",
-    "webhook",
+    "visitor_find", "visitor_outcome", "visitor_pay", "webhook",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import drafts
-from payments import flows
+from payments import flows, visitors
 from payments.begin import start_online
 from payments.consent import NextCharge, next_charge
 from payments.forms import PayForm
@@ -109,6 +109,9 @@ def come_back(request: HttpRequest, payment_id: object, **kwargs: object) -> Htt
     A browser that lost its session signs in first and lands here again; nothing of the order is told before (R1).
     """
     payment = get_object_or_404(Payment.objects.select_related("order"), public_id=payment_id)
+    if payment.started_by_id is None and visitors.may_pay(request, payment):  # begun at /paga/
+        flows.fetch_and_record(payment.pk)
+        return redirect("payments:visitor_outcome")
     if (
         request.user.is_authenticated
         and not Order.objects.visible_to(user_of(request)).filter(pk=payment.order_id).exists()
