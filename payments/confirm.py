@@ -202,7 +202,7 @@ class _Step:
                 email=self.holder.cleaned_data["email"],
                 method=data["method"],
                 terms_version=VERSION,
-                terms_ip=_ip(self.request),
+                terms_ip=ip_of(self.request),
                 immediate_start=data["immediate_start"],
                 shown_total=data["shown_total"],
             )
@@ -219,28 +219,29 @@ class _Step:
             form.add_error(None, str(error))
             return None
         wizard.drop(self.request, self.box)
-        return self._go_and_pay(order, form)
-
-    def _go_and_pay(self, order: Order, form: ConfirmForm) -> HttpResponse:
-        """From here on the order stands: whatever happens, the customer sees it, never an error page."""
-        outcome = redirect("payments:outcome", order.number)
-        method = form.cleaned_data["method"]
-        if not form.methods[method].saves:
-            return outcome
-        try:
-            url = begin.start_online(
-                self.request, order=order, user=self.user, provider=method, opted_out=form.opted_out
-            )
-        except RefusedError as error:
-            messages.warning(self.request, str(error))
-            return outcome
-        except Exception:
-            log.exception("order %s was placed, but its payment could not be started", order.number)
-            return outcome
-        return redirect(url)
+        method = form.methods[data["method"]]
+        return go_and_pay(self.request, order, method=method, opted_out=form.opted_out)
 
 
-def _ip(request: HttpRequest) -> str | None:
+def go_and_pay(request: HttpRequest, order: Order, *, method: methods.Method, opted_out: bool) -> HttpResponse:
+    """From here on the order stands: whatever happens, the customer sees it, never an error page."""
+    outcome = redirect("payments:outcome", order.number)
+    if not method.saves:
+        return outcome
+    try:
+        url = begin.start_online(
+            request, order=order, user=wizard.signed_in(request), provider=method.code, opted_out=opted_out
+        )
+    except RefusedError as error:
+        messages.warning(request, str(error))
+        return outcome
+    except Exception:
+        log.exception("order %s was placed, but its payment could not be started", order.number)
+        return outcome
+    return redirect(url)
+
+
+def ip_of(request: HttpRequest) -> str | None:
     """The address the terms were accepted from (R8), behind TRUSTED_PROXIES proxies; None where it cannot be known."""
     try:
         return str(get_adapter(request).get_client_ip(request))

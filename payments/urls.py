@@ -1,6 +1,6 @@
 from django.urls import path
 
-from payments import confirm, views
+from payments import confirm, space, views
 
 app_name = "payments"
 ORDER = "area-clienti/ordini/<str:number>/"
@@ -10,6 +10,8 @@ PAY = {"section": "pagamenti"}
 urlpatterns = [
     path(BOX + "rinnova/pagamento/", confirm.confirm, name="confirm", kwargs=PEC),
     path(BOX + "rinnova/pagamento/riepilogo/", confirm.confirm_summary, name="confirm_summary", kwargs=PEC),
+    path(BOX + "spazio/", space.add, name="space", kwargs=PEC),
+    path(BOX + "spazio/riepilogo/", space.summary, name="space_summary", kwargs=PEC),
     path(BOX + "rinnovo-automatico/", views.auto_renewal, name="auto_renewal", kwargs=PEC),
     path(BOX + "rinnovo-automatico/disattiva/", views.auto_renewal_off, name="auto_renewal_off", kwargs=PEC),
     path(ORDER, views.order, name="order", kwargs=PAY),

@@ -18,6 +18,7 @@ from payments import auto_renewal
 from payments.models import AutoRenewal, Payment
 from pecportal.area import dates
 from pecportal.area.wording import Said
+from renewals import space
 from renewals.flows import facts, open_renewal_lines
 from renewals.models import Order, OrderLine
 from renewals.rules import Reason, offer
@@ -174,6 +175,11 @@ class BoxCard:
         if not self.shows_auto or self.box.auto_renews or self.order is not None or self.box.expires_on is None:
             return False
         return auto_renewal.charge_day_from(self.box.expires_on, today=self.today) is not None
+
+    @property
+    def can_add_space(self) -> bool:
+        """More GB now, for the months left; the page says why when it turns out that it cannot be (renewals.space)."""
+        return self.order is None and not space.refusal(self.box, today=self.today, order_open=False)
 
     @property
     def points(self) -> Sequence[dates.Point]:

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts.models import User
+from mailboxes.contact import may_change
 from mailboxes.models import Mailbox
 from payments.models import AutoRenewal
 from pecportal import clock
@@ -102,13 +103,14 @@ def _tabs(counts: home.BoxCounts, tab: str, asked: filters.Asked) -> list[dict[s
 def box(request: SignedIn, section: str, box_id: object) -> HttpResponse:
     """One box in full, with the dates that come next and its orders at the foot."""
     user, today = request.user, clock.today()
-    visible = boxes.with_details(Mailbox.objects.visible_to(user), user)
+    visible = boxes.with_details(Mailbox.objects.visible_to(user), user).select_related("owner__billing")
     found = get_object_or_404(visible, public_id=box_id)
     consent = AutoRenewal.objects.filter(box=found, ended_at=None).select_related("method").first()
     context = {
         "card": replace(boxes.cards([found], today=today)[0], consent=consent),
         "method": consent.method if consent and consent.method.login_id == user.pk else None,  # R24b
         "holder": holders.rows(found.holder),
+        "may_change_contact": may_change(user, found),
         "orders": orders.of_boxes([found.pk], user=user, today=today),
     }
     return render(request, "area/box.html", context)
