@@ -5,7 +5,7 @@ import time
 
 from celery import shared_task
 
-from payments import refunds, sync
+from payments import reconciliation, refunds, sync
 from payments.models import ProviderEvent
 
 log = logging.getLogger(__name__)
@@ -44,3 +44,8 @@ def work_off_left_over() -> None:
             sync.work_off_event(event_id)
         except Exception:  # one bad event must not keep the others waiting
             log.exception("event %s could not be worked off; it is tried again", event_id)
+
+
+@shared_task
+def reconcile() -> None:
+    reconciliation.run()

@@ -100,6 +100,7 @@ MENU: "list[tuple[StrOrPromise, list[Entry]]]" = [
         gettext_lazy("Ogni giorno"),
         [
             ("payments.case", "report", gettext_lazy("Casi da verificare")),
+            ("payments.difference", "balance", gettext_lazy("Quadratura")),
             ("payments.receipt", "account_balance", gettext_lazy("Accrediti")),
             ("renewals.order", "receipt_long", gettext_lazy("Ordini")),
             ("mailboxes.mailbox", "mail", gettext_lazy("Caselle PEC")),

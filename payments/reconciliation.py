@@ -1,0 +1,191 @@
+"""The nightly reconciliation: what does not add up between money, orders and boxes, and the repair of each (Build 10).
+
+Each check is one query over the whole table, and finds nothing on a healthy installation. A difference is opened by the
+run that finds it first and closed by the first that finds it no more; nothing is repaired without a person.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from django.db import transaction
+from django.db.models import F, Max, OuterRef, Q, QuerySet, Subquery, Sum, Value
+from django.db.models.functions import Coalesce, Greatest
+from django.utils.translation import gettext as _
+
+from mailboxes.models import Mailbox, PaidPeriod
+from payments import flows, sync
+from payments.models import Allocation, Commitment, Difference, Payment, ProviderEvent, Receipt, Reconciliation, Refund
+from pecportal import clock
+from pecportal.errors import RefusedError
+from renewals.models import HALF_CENT, Kind, Order, OrderLine
+
+log = logging.getLogger(__name__)
+Check = Difference.Check
+Found = Iterator[tuple[int, str]]
+LONG_AGO = date(1, 1, 1)
+SETTLING = timedelta(hours=1)  # what a sweep repeated every minute has had time for
+STUCK = timedelta(days=1)
+RECEIPT_DAYS = timedelta(days=2)
+COMMITMENT_DAYS = timedelta(days=30)  # D.Lgs. 231/2002: public bodies pay within 30 days
+
+
+def _paid_without_period() -> Found:
+    """Fulfilled lines that must have a period and have none, and paid orders that nobody fulfilled."""
+    moves = Q(kind__in=[Kind.RENEWAL, Kind.PURCHASE], mailbox__kind=Mailbox.Kind.STANDALONE) | Q(
+        kind=Kind.DOMAIN_RENEWAL, domain__isnull=False
+    )
+    late = Q(
+        status=OrderLine.Status.WAITING, order__status=Order.Status.PAID, order__paid_at__lt=clock.now() - SETTLING
+    )
+    found = OrderLine.objects.filter(late | Q(moves, status=OrderLine.Status.FULFILLED, period=None))
+    for line in found.select_related("order"):
+        yield line.pk, _("ordine %(order)s, riga %(line)s") % {"order": line.order, "line": line.pk}
+
+
+def _period_without_payment() -> Found:
+    """Periods in force whose order has not collected what it was due, and that no commitment covers."""
+    paid = Allocation.objects.filter(order=OuterRef("order_line__order")).values("order").annotate(s=Sum("amount"))
+    found = PaidPeriod.objects.filter(
+        order_line__isnull=False, reversed_on=None, order_line__order__commitment=None
+    ).annotate(paid=Coalesce(Subquery(paid.values("s")), Value(0), output_field=Allocation._meta.get_field("amount")))
+    for period in found.filter(paid__lt=F("order_line__order__amount_due") - HALF_CENT).select_related(
+        "order_line__order"
+    ):
+        yield (
+            period.pk,
+            _("ordine %(order)s, periodo %(period)s") % {"order": period.order_line.order, "period": period},
+        )
+
+
+def _payment_not_final() -> Found:
+    for payment in Payment.objects.live().filter(created_at__lt=clock.now() - STUCK).select_related("order"):
+        yield payment.pk, str(payment)
+
+
+def _event_unseen() -> Found:
+    late = ProviderEvent.objects.filter(processed_at=None, received_at__lt=clock.now() - SETTLING)
+    for event in late:
+        yield event.pk, str(event)
+
+
+def _dates_disagree() -> Found:
+    """Standalone boxes whose expiry is not the one their periods give (R15), boxes that left their domain's (R17)."""
+    mine = PaidPeriod.objects.filter(box=OuterRef("pk"), reverses=None).values("box")
+    ends = mine.filter(reversed_on=None).annotate(day=Max("ends")).values("day")
+    cut = mine.filter(reversed_on__gte=F("starts")).annotate(day=Max("reversed_on")).values("day")
+    standalone = (
+        Mailbox.objects.filter(phase="live", kind=Mailbox.Kind.STANDALONE)
+        .annotate(
+            paid_until=Greatest(Coalesce(Subquery(ends), Value(LONG_AGO)), Coalesce(Subquery(cut), Value(LONG_AGO)))
+        )
+        .exclude(expires_on=F("paid_until"))
+    )
+    on_domain = Mailbox.objects.filter(phase="live", kind=Mailbox.Kind.ON_DOMAIN).exclude(
+        expires_on=F("domain__expires_on"), delete_from=F("domain__delete_from")
+    )
+    for found in (standalone, on_domain):
+        for pk, expires_on in found.values_list("pk", "expires_on"):
+            yield pk, _("casella %(box)s, scadenza scritta %(day)s") % {"box": pk, "day": expires_on}
+
+
+def _receipt_unmatched() -> Found:
+    def total(rows: QuerySet) -> Coalesce:
+        summed = rows.filter(receipt=OuterRef("pk")).values("receipt").annotate(s=Sum("amount")).values("s")
+        return Coalesce(Subquery(summed), Value(0), output_field=Receipt._meta.get_field("amount"))
+
+    found = Receipt.objects.filter(recorded_at__lt=clock.now() - RECEIPT_DAYS).annotate(
+        left=F("amount") - total(Allocation.objects.all()) - total(Refund.objects.counted().filter(order=None))
+    )
+    for receipt in found.filter(left__gt=HALF_CENT):
+        yield receipt.pk, str(receipt)
+
+
+def _commitment_uncollected() -> Found:
+    late = Commitment.objects.filter(order__collected_at=None, registered_at__lt=clock.now() - COMMITMENT_DAYS)
+    for commitment in late.select_related("order"):
+        yield commitment.pk, str(commitment)
+
+
+def _fulfil(line_id: int) -> None:
+    flows.after_paid(OrderLine.objects.values_list("order_id", flat=True).get(pk=line_id))
+
+
+def _ask(payment_id: int) -> None:
+    flows.fetch_and_record(payment_id)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A check: what it finds, the model its ids are of, the repair a person can start, and in words what to do."""
+
+    find: Callable[[], Found]
+    model: type
+    repair: Callable[[int], None] | None
+    advice: str
+
+
+def rules() -> dict[str, Rule]:
+    return {
+        Check.PAID_WITHOUT_PERIOD: Rule(
+            _paid_without_period, OrderLine, _fulfil,
+            _("Ripara: evade l'ordine di nuovo; quello che non si può dare diventa un caso."),
+        ),
+        Check.PERIOD_WITHOUT_PAYMENT: Rule(
+            _period_without_payment, PaidPeriod, None,
+            _("Apri l'ordine: attribuisci l'accredito che manca, oppure rimborsa e storna il periodo."),
+        ),
+        Check.PAYMENT_NOT_FINAL: Rule(
+            _payment_not_final, Payment, _ask, _("Ripara: chiede di nuovo al gestore che fine ha fatto il pagamento.")
+        ),
+        Check.EVENT_UNSEEN: Rule(
+            _event_unseen, ProviderEvent, sync.work_off_event, _("Ripara: lavora l'evento adesso.")
+        ),
+        Check.DATES_DISAGREE: Rule(
+            _dates_disagree, Mailbox, None,
+            _("Apri la casella e confronta i periodi con la scadenza: la data giusta è quella dei periodi."),
+        ),
+        Check.RECEIPT_UNMATCHED: Rule(
+            _receipt_unmatched, Receipt, None, _("Apri l'accredito: attribuiscilo a un ordine, oppure restituiscilo.")
+        ),
+        Check.COMMITMENT_UNCOLLECTED: Rule(
+            _commitment_uncollected, Commitment, None,
+            _("Apri l'ordine: sollecita l'ente, oppure registra l'accredito che è arrivato."),
+        ),
+    }  # fmt: skip
+
+
+def run(*, day: date | None = None) -> Reconciliation:
+    """Look at everything and write what does not add up. Twice or at once: the same rows (constraint of the model)."""
+    night, _created = Reconciliation.objects.get_or_create(
+        day=day or clock.today(), defaults={"started_at": clock.now()}
+    )
+    new = 0
+    for about, rule in rules().items():
+        found = dict(rule.find())
+        with transaction.atomic(durable=True):
+            standing = Difference.objects.filter(about=about, closed_on=None)
+            standing.exclude(object_id__in=list(found)).update(closed_on=night)
+            known = set(standing.values_list("object_id", flat=True))
+            rows = [
+                Difference(about=about, object_id=pk, detail=detail[:300], found_on=night)
+                for pk, detail in found.items()
+                if pk not in known
+            ]
+            Difference.objects.bulk_create(rows, ignore_conflicts=True, batch_size=1000)
+            new += len(rows)
+    Reconciliation.objects.filter(pk=night.pk).update(finished_at=clock.now())
+    night.refresh_from_db()
+    left = Difference.objects.filter(closed_on=None).count()
+    (log.error if left else log.info)("reconciliation %s: differences=%s new=%s", night.day, left, new)
+    return night
+
+
+def repair(difference_id: int) -> None:
+    """Start the repair of a difference; the next run closes it. Raises RefusedError where only a person can."""
+    difference = Difference.objects.get(pk=difference_id, closed_on=None)
+    rule = rules()[difference.about]
+    if rule.repair is None:
+        raise RefusedError(rule.advice)
+    rule.repair(difference.object_id)
