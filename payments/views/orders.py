@@ -35,6 +35,8 @@ LOOKS = 24  # how often the outcome page looks again by itself before it asks th
 
 def _switched_on(order: Order) -> AutoRenewal | None:
     """The automatic renewal that this order's payment switched on, while it stands (R23)."""
+    if order.paid_at is None:
+        return None
     return AutoRenewal.objects.filter(order=order, ended_at=None).select_related("box__address").first()
 
 
