@@ -89,7 +89,7 @@ def outcome(request: HttpRequest, number: str, **kwargs: object) -> HttpResponse
     looked = _looked(request.GET.get("giro", ""))
     context = {
         "order": found, "panel": where, "auto": auto,
-        "transfer": instructions(found, amount=where.missing) if where.situation == "transfer" else None,
+        "transfer": instructions(found, amount=where.missing) if where.asks_for_transfer else None,
         "charge_on": automatic.charge_day(auto.box.expires_on) if auto and auto.box.expires_on else None,
         "look_again": "?" + urlencode({"giro": looked + 1}) if where.is_changing and looked < LOOKS else "",
         "box": next((line.mailbox for line in found.lines.all() if line.mailbox), None),
