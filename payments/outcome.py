@@ -77,6 +77,11 @@ class Panel:
         return self.situation in (Situation.TO_PAY, Situation.FAILED, Situation.STOPPED)
 
     @property
+    def asks_for_transfer(self) -> bool:
+        """The instructions inline: not after the last day, when a transfer that leaves now would come in vain."""
+        return self.situation is Situation.TRANSFER and self.payable
+
+    @property
     def is_changing(self) -> bool:
         return self.situation in CHANGING
 

@@ -5,7 +5,7 @@ from datetime import date
 from decimal import Decimal
 
 from django.db.models import Prefetch
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 
@@ -46,6 +46,8 @@ class Movement:
 
 def order_or_404(request: HttpRequest, number: str) -> Order:
     """The order as this login may see it, with its lines and attempts; anybody else's does not exist (R1)."""
+    if "\x00" in number:
+        raise Http404  # PostgreSQL refuses NUL
     lines = OrderLine.objects.select_related(
         "mailbox__address", "mailbox__next_plan", "domain", "address", "plan", "period", "holder"
     )

@@ -23,16 +23,33 @@ BOOT_ERROR = 3  # gunicorn stops at this code; at any other it starts the worker
 
 @register(Tags.compatibility)
 def rules_make_sense(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
-    """Numbers that would break the calendar in any installation."""
-    if settings.GRACE_DAYS >= 1:
-        return []
-    return [
-        Error(
+    """Values that would break the calendar, or leave no way to pay, in any installation."""
+    return list(_broken_rules())
+
+
+def _broken_rules() -> Iterator[Error]:
+    from payments.providers import PROVIDERS
+
+    if settings.GRACE_DAYS < 1:
+        yield Error(
             f"GRACE_DAYS is {settings.GRACE_DAYS}: a box would be deleted on the day after its expiry, or before.",
             hint="Set GRACE_DAYS to the days in which an expired box can still be renewed; 90 is the default.",
             id="pecportal.E001",
         )
-    ]
+    for name, least in (("ORDER_LAPSE_DAYS", 1), ("CHARGE_DAYS_BEFORE", 0), ("IDLE_MINUTES", 1)):
+        if getattr(settings, name) < least:
+            yield Error(
+                f"{name} is {getattr(settings, name)}: orders, charges or sign-ins would end before they begin.",
+                hint=f"Set {name} to {least} or more.",
+                id="pecportal.E015",
+            )
+    unknown = sorted(set(settings.PAYMENT_PROVIDERS) - set(PROVIDERS) - {"transfer"})
+    if unknown or not settings.PAYMENT_PROVIDERS:
+        yield Error(
+            f"PAYMENT_PROVIDERS names {', '.join(unknown) or 'nothing'}: customers would miss a way to pay.",
+            hint=f"Set PAYMENT_PROVIDERS to some of: {', '.join(sorted({*PROVIDERS, 'transfer'}))}.",
+            id="pecportal.E016",
+        )
 
 
 @register(Tags.security)

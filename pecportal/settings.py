@@ -3,6 +3,7 @@
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import environ
 import structlog
@@ -10,8 +11,23 @@ from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
-environ.Env.read_env(BASE_DIR / ".env")
+
+
+class Env(environ.Env):
+    """environ's own, but a value that cannot be read is named, and lists may have spaces after their commas."""
+
+    def get_value(self, var: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            value = super().get_value(var, *args, **kwargs)
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{var} cannot be read: {error}.") from error
+        if not isinstance(value, list):
+            return value
+        return [item for item in (i.strip() if isinstance(i, str) else i for i in value) if item != ""]
+
+
+env = Env()
+Env.read_env(BASE_DIR / ".env")
 
 # --- Which installation is this ---------------------------------------------------------------------------------------
 # Development serves localhost only (ALLOWED_HOSTS), so an installation that forgot to say "production" answers nobody.
@@ -53,8 +69,8 @@ PROVIDER_NAME = env.str("PROVIDER_NAME", default="Posta Esempio")
 PROVIDER_SUPPORT_EMAIL = env.str("PROVIDER_SUPPORT_EMAIL", default="assistenza@posta.example")
 PROVIDER_SUPPORT_URL = env.str("PROVIDER_SUPPORT_URL", default="")
 PROVIDER_PRIVACY_URL = env.str("PROVIDER_PRIVACY_URL", default="")
-ACCOUNT_DOMAIN = env.str("ACCOUNT_DOMAIN", default="pecportal.example")
-PEC_DOMAINS = env.list("PEC_DOMAINS", default=["pec.example"])
+ACCOUNT_DOMAIN = env.str("ACCOUNT_DOMAIN", default="pecportal.example").lower()
+PEC_DOMAINS = [domain.lower() for domain in env.list("PEC_DOMAINS", default=["pec.example"])]
 BANK_BENEFICIARY = env.str("BANK_BENEFICIARY", default="Posta Esempio S.p.A.")
 BANK_IBAN = env.str("BANK_IBAN", default="" if PRODUCTION else "IT60X0542811101000000123456")
 BANK_NAME = env.str("BANK_NAME", default="Banca di esempio")
@@ -144,6 +160,8 @@ TEMPLATES = [
 
 # --- Database ---------------------------------------------------------------------------------------------------------
 DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'pecportal.sqlite3'}")}
+if "ENGINE" not in DATABASES["default"]:
+    raise ImproperlyConfigured("DATABASE_URL cannot be read: write it as postgres://user:password@host:5432/name.")
 DATABASES["default"]["ATOMIC_REQUESTS"] = False
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     DATABASES["default"]["OPTIONS"] = {

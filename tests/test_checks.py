@@ -15,6 +15,9 @@ RIGHT = {
     "PRODUCTION": True,
     "DEBUG": False,
     "GRACE_DAYS": 90,
+    "ORDER_LAPSE_DAYS": 90,
+    "CHARGE_DAYS_BEFORE": 7,
+    "IDLE_MINUTES": 30,
     "PAYMENT_PROVIDERS": ["transfer"],
     "SECRET_KEY": SECRET,
     "TOMBSTONE_KEY": OTHER_SECRET,
@@ -56,12 +59,18 @@ WRONG = [
     ("E013", {"PEC_DOMAINS": [""]}),
     ("E014", {"ACCOUNT_DOMAIN": "pecportal.example"}),
     ("E014", {"PEC_DOMAINS": ["pec.provider.it", "pec.example"]}),
+    ("E015", {"ORDER_LAPSE_DAYS": 0}),
+    ("E015", {"CHARGE_DAYS_BEFORE": -1}),
+    ("E015", {"IDLE_MINUTES": 0}),
+    ("E016", {"PAYMENT_PROVIDERS": ["transfer", "carta"]}),
+    ("E016", {"PAYMENT_PROVIDERS": []}),
     ("W001", {"METRICS_TOKEN": ""}),
     ("W002", {"PROVIDER_PRIVACY_URL": ""}),
     ("W003", {"DEFAULT_FROM_EMAIL": "Posta Esempio <noreply@posta.example>"}),
     ("W003", {"PROVIDER_SUPPORT_EMAIL": "assistenza@posta.example"}),
     ("W004", {"DATABASES": {"default": {"ENGINE": "django.db.backends.postgresql"}}}),
 ]
+EVERYWHERE = ("E001", "E015", "E016", "W001")
 CHECKS = [checks.rules_make_sense, checks.production_is_production, checks.production_is_complete]
 
 
@@ -100,11 +109,11 @@ def test_every_check_of_the_module_is_tried_here():
 
 
 def test_an_empty_iban_is_no_error_without_transfers(configure):
-    configure(PAYMENT_PROVIDERS=["stripe"], BANK_IBAN="")
-    assert found() == []
+    configure(PAYMENT_PROVIDERS=["sandbox"], BANK_IBAN="")
+    assert [message.id for message in found()] == ["pecportal.E002"]
 
 
-@pytest.mark.parametrize(("number", "wrong"), [case for case in WRONG if case[0] not in ("E001", "W001")])
+@pytest.mark.parametrize(("number", "wrong"), [case for case in WRONG if case[0] not in EVERYWHERE])
 def test_development_may_have_what_production_may_not(configure, number, wrong):
     configure(**{**wrong, "PRODUCTION": False})
     assert [message.id for message in found() if message.id.startswith("pecportal.E")] == []
@@ -175,3 +184,32 @@ def test_a_missing_secret_stops_the_start_and_is_named(name):
     ended = start("-c", "import pecportal.wsgi", **{name: ""})
     assert ended.returncode == 1
     assert f"{name} is not set" in ended.stderr.splitlines()[-1]
+
+
+def settings_as_read(name, **environment):
+    code = f"from pecportal import settings as s; print(s.{name})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() or done.stderr.strip().splitlines()[-1]
+
+
+def test_lists_may_have_spaces_and_domains_capitals():
+    """Otherwise a box on the second domain is taken for an address outside, and is warned of its own end (R3, R29)."""
+    found = settings_as_read("PEC_DOMAINS", PEC_DOMAINS="pec.provider.it, PEC.Altra.it,")
+    assert found == "['pec.provider.it', 'pec.altra.it']"
+    assert settings_as_read("PAYMENT_PROVIDERS", PAYMENT_PROVIDERS="transfer, sandbox") == "['transfer', 'sandbox']"
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("GRACE_DAYS", "novanta"),
+        ("NOTICE_DAYS", "-30,domani"),
+        ("TRUSTED_PROXIES", "1.5"),
+        ("DATABASE_URL", "pecportal"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_named(name, wrong):
+    said = settings_as_read("DEBUG", **{name: wrong})
+    assert said.startswith(f"django.core.exceptions.ImproperlyConfigured: {name} cannot be read: ")

@@ -31,16 +31,26 @@ PUBLIC = {  # answers nobody too: (path regex) → the statuses it may give
 }
 
 
-def addresses(patterns=None, prefix: str = ""):
-    """(path with <placeholders>, pattern) of every view but the admin's."""
+def every_address(patterns=None, prefix: str = ""):
+    """The path, with its <placeholders>, of every view."""
     for entry in patterns or get_resolver().url_patterns:
         route = prefix + str(entry.pattern)
-        if route.startswith("admin/"):
-            continue
         if isinstance(entry, URLResolver):
-            yield from addresses(entry.url_patterns, route)
+            yield from every_address(entry.url_patterns, route)
         elif isinstance(entry, URLPattern):
             yield route
+
+
+def addresses():
+    return (route for route in every_address() if not route.startswith("admin/"))
+
+
+def admin_addresses():
+    """Those of the admin, of the packages' pages too, about the first row of each."""
+    for route in every_address():
+        if route.startswith("admin/"):
+            path = re.sub(r"\(\?P<\w+>[^()]*\)|<(?:\w+:)?\w+>", "1", route.removesuffix("(?P<url>.*)$"))
+            yield "/" + re.sub(r"[\^$\\]|\\Z", "", path)
 
 
 def filled(route: str, values: dict[str, str]) -> str:
@@ -126,6 +136,24 @@ def test_a_stranger_sees_and_moves_nothing(world, carla, who):
     assert before == (
         Order.objects.get().status, list(Payment.objects.values_list("status", flat=True)), world["box"].expires_on,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("who", ["nobody", "a customer", "a mailbox login"])
+def test_the_admin_lets_no_customer_in(world, carla, who):
+    client = Client()
+    if who == "a customer":
+        client.force_login(carla, backend="accounts.backends.AccountBackend")
+    elif who == "a mailbox login":
+        client.force_login(world["carlas"].login, backend="mailboxes.backends.MailboxBackend")
+    walked = [path for path in admin_addresses() if path != "/admin/logout/"]
+    assert len(walked) >= 140
+    for path in walked:
+        for method in ("get", "post"):
+            response = getattr(client, method)(path)
+            assert response.status_code in (302, 403), (method, path, response.status_code)
+            if response.status_code == 302:
+                assert re.match(r"/(accesso|admin/login)/", response.url), (method, path, response.url)
+            assert [s for s in secrets_of_alice(world) if s in body(response)] == [], (method, path)
 
 
 def test_a_mailbox_login_sees_its_box_and_nothing_of_the_account(world, alice):

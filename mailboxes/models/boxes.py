@@ -119,23 +119,24 @@ class Domain(Lifespan):
         return self.name
 
 
+def held_by(user: User) -> Q:
+    """Boxes whose holder is the account itself (R2)."""
+    billing = getattr(user, "billing", None)
+    return Q(holder__fiscal_key=billing.fiscal_key if billing else "")
+
+
 class MailboxQuerySet(models.QuerySet["Mailbox"]):
     def visible_to(self, user: User) -> Self:
         """The boxes `user` may see: all those of an account, the one of a mailbox login. The only door (R1)."""
         return self.filter(Q(owner=user) | Q(login=user))
 
     def own(self, user: User) -> Self:
-        """Le mie caselle PEC: the holder is the account itself (R2)."""
-        return self.filter(holder__fiscal_key=self._key(user))
+        """Le mie caselle PEC (R2)."""
+        return self.filter(held_by(user))
 
     def of_others(self, user: User) -> Self:
         """PEC di altri titolari (R2)."""
-        return self.exclude(holder__fiscal_key=self._key(user))
-
-    @staticmethod
-    def _key(user: User) -> str:
-        billing = getattr(user, "billing", None)
-        return billing.fiscal_key if billing else ""
+        return self.exclude(held_by(user))
 
     def locked(self) -> Self:
         return self.select_for_update(no_key=True, of=("self",))

@@ -138,7 +138,8 @@ class ReceiptAdmin(ReadOnlyAdmin):
 
     @action(description=gettext_lazy("Registra un accredito"), url_path="registra", permissions=["record"], icon="add")
     def record(self, request: HttpRequest) -> HttpResponse:
-        order = Order.objects.filter(number=request.GET.get("ordine", "")).first()
+        number = request.GET.get("ordine", "").replace("\x00", "")  # PostgreSQL refuses NUL
+        order = Order.objects.filter(number=number).first()
         form = ReceiptForm(request.POST if request.method == "POST" else None, initial=self._initial(order))
         if request.method == "POST" and form.is_valid():
             typed = dict(form.cleaned_data)

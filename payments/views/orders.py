@@ -35,6 +35,8 @@ LOOKS = 24  # how often the outcome page looks again by itself before it asks th
 
 def _switched_on(order: Order) -> AutoRenewal | None:
     """The automatic renewal that this order's payment switched on, while it stands (R23)."""
+    if order.paid_at is None:
+        return None
     return AutoRenewal.objects.filter(order=order, ended_at=None).select_related("box__address").first()
 
 
@@ -87,7 +89,7 @@ def outcome(request: HttpRequest, number: str, **kwargs: object) -> HttpResponse
     looked = _looked(request.GET.get("giro", ""))
     context = {
         "order": found, "panel": where, "auto": auto,
-        "transfer": instructions(found, amount=where.missing) if where.situation == "transfer" else None,
+        "transfer": instructions(found, amount=where.missing) if where.asks_for_transfer else None,
         "charge_on": automatic.charge_day(auto.box.expires_on) if auto and auto.box.expires_on else None,
         "look_again": "?" + urlencode({"giro": looked + 1}) if where.is_changing and looked < LOOKS else "",
         "box": next((line.mailbox for line in found.lines.all() if line.mailbox), None),

@@ -84,9 +84,10 @@ def _begin(request: HttpRequest, order: Order, form: PayForm) -> str:
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def transfer(request: HttpRequest, number: str, **kwargs: object) -> HttpResponse:
-    """Instructions for the transfer; POST is «Ho fatto il bonifico» (R12b)."""
+    """Instructions for the transfer; POST is «Ho fatto il bonifico» (R12b). Not after the last day to pay: money that
+    leaves then renews nothing, and the outcome page says so."""
     order = order_or_404(request, number)
-    if not order.is_awaiting_payment or order.method != "transfer":
+    if order.method != "transfer" or not settle.is_payable(order, clock.today()):
         return redirect("payments:outcome", number=order.number)
     if request.method == "POST":
         try:
@@ -94,10 +95,7 @@ def transfer(request: HttpRequest, number: str, **kwargs: object) -> HttpRespons
         except RefusedError as error:
             messages.warning(request, str(error))
         return redirect("payments:outcome", number=order.number)
-    context = {
-        "order": order, "transfer": instructions(order, amount=flows.missing(order)),
-        "payable": settle.is_payable(order, clock.today()),
-    }  # fmt: skip
+    context = {"order": order, "transfer": instructions(order, amount=flows.missing(order))}
     return render(request, "payments/transfer.html", context)
 
 

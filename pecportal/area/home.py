@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from django.db.models import Count
+from django.db.models import Count, Q
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import User
 from mailboxes.models import Domain
+from mailboxes.models.boxes import held_by
 from pecportal.area import filters
 from pecportal.area.boxes import owned_by
 from pecportal.area.orders import AWAITING, of_account
@@ -53,17 +54,20 @@ class BoxCounts:
 
 
 def count_boxes(user: User, *, today: date) -> BoxCounts:
-    """Both tabs of R2, a query each over the owner's boxes."""
-    counts = {
-        "total": Count("pk"),
-        "expiring": Count("pk", filter=filters.expiring(today, filters.WITHIN_DAYS)),
-        "expired": Count("pk", filter=filters.expired(today)),
-        "renewable_expired": Count("pk", filter=filters.renewable_expired(today)),
+    """Both tabs of R2, in one query over the owner's boxes."""
+    tabs = {"mine": held_by(user), "others": ~held_by(user)}
+    kinds = {
+        "total": Q(),
+        "expiring": filters.expiring(today, filters.WITHIN_DAYS),
+        "expired": filters.expired(today),
+        "renewable_expired": filters.renewable_expired(today),
     }
-    return BoxCounts(
-        mine=TabCounts(**owned_by(user).own(user).aggregate(**counts)),
-        others=TabCounts(**owned_by(user).of_others(user).aggregate(**counts)),
-    )
+    counts = {
+        f"{tab}_{kind}": Count("pk", filter=whose & q) for tab, whose in tabs.items() for kind, q in kinds.items()
+    }
+    found = owned_by(user).aggregate(**counts)
+    mine, others = (TabCounts(**{kind: found[f"{tab}_{kind}"] for kind in kinds}) for tab in tabs)
+    return BoxCounts(mine=mine, others=others)
 
 
 def count_to_pay(user: User) -> int:

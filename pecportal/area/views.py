@@ -64,7 +64,10 @@ def gestisci(request: SignedIn, section: str) -> HttpResponse:
     tab = asked.tab or counts.first_tab
     owned = boxes.owned_by(user)
     listed = owned.of_others(user) if tab == filters.OTHERS else owned.own(user)
-    page = Paginator(boxes.with_details(asked.apply(listed, today), user), PER_PAGE).get_page(request.GET.get("page"))
+    paginator = Paginator(boxes.with_details(asked.apply(listed, today), user), PER_PAGE)
+    if not asked.narrows:
+        paginator.count = counts.of(tab).total  # counted already: not a second time
+    page = paginator.get_page(request.GET.get("page"))
     found = list(page.object_list)
     context = {
         "tabs": _tabs(counts, tab, asked),

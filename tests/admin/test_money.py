@@ -184,6 +184,7 @@ def test_the_page_comes_filled_from_the_order(staff, order, today, alice):
     assert 'value="12,08"' in text and f'value="{today:%d/%m/%Y}"' in text
     assert "Bonifico dichiarato il" in text and "2000001@pecportal.example" in text
     assert staff.get(f"{RECORD}?ordine=R-nessuno").status_code == 200
+    assert staff.get(f"{RECORD}?ordine=R-%00").status_code == 200
 
 
 def test_a_receipt_is_attributed_later(staff, order, today):

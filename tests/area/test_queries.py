@@ -42,7 +42,7 @@ def fill(model: Mailbox, order: Order, *, total: int, today: date) -> None:
     )
 
 
-PAGES = {LIST: 8, LIST + "?q=e&stato=attiva&ordine=ultima": 8, LIST + "?page=2": 8, "/area-clienti/": 5}
+PAGES = {LIST: 5, LIST + "?q=e&stato=attiva&ordine=ultima": 6, LIST + "?page=2": 5, "/area-clienti/": 3}
 
 
 def test_one_three_and_ten_thousand_boxes(signed_in, alice, box, today, count):

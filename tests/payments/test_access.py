@@ -68,6 +68,7 @@ def test_an_unknown_order_box_or_attempt_does_not_exist(alice, order, browser_of
     for url in (
         *(reverse(f"payments:{name}", args=["R-222222"]) for name in OF_ORDER),
         *(reverse(f"payments:{name}", args=["x" * 400]) for name in OF_ORDER),
+        *(reverse(f"payments:{name}", args=["R-\x00"]) for name in OF_ORDER),
         reverse("payments:auto_renewal", args=[uuid.uuid4()]),
         reverse("payments:return", args=[uuid.uuid4()]),
         reverse("payments:sandbox", args=["sbx_" + "0" * 32]),

@@ -238,6 +238,22 @@ def test_ho_fatto_il_bonifico(client, order, today):
     assert f"Hai dichiarato il bonifico {il(today)}." in words(client.get(url("transfer", order)))
 
 
+def test_after_the_last_day_nobody_is_asked_for_a_transfer(client, make_box, alice, today):
+    """It would come in vain: neither the instructions nor a declaration that promises the new expiry (R12b, R13)."""
+    order, declared = (place(make_box(alice, name, expires_in=0), alice) for name in ("tardi", "in.tempo"))
+    client.post(url("transfer", declared))
+    with time_machine.travel(clock.now() + timedelta(days=91), tick=False):
+        client.force_login(alice)
+        for answer in (client.get(url("transfer", order)), client.post(url("transfer", order))):
+            assert answer.headers["Location"] == url("outcome", order)
+        assert "Questo ordine non si può più pagare" in words(client.get(url("outcome", order)))
+        waited = words(client.get(url("outcome", declared)))
+    assert f"Hai dichiarato il bonifico {il(today)}." in waited
+    assert "IBAN" not in waited
+    order.refresh_from_db()
+    assert order.transfer_declared_on is None
+
+
 def test_no_instructions_for_an_order_that_chose_a_card(client, box, alice):
     order = place(box, alice, method="sandbox")
     assert client.get(url("transfer", order)).headers["Location"] == url("outcome", order)
