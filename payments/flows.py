@@ -346,6 +346,6 @@ def declare_transfer(*, order_id: int, actor: User) -> None:
     """Ho fatto il bonifico: the order will not lapse, and Annulla asks twice (R12b)."""
     with transaction.atomic(durable=True):
         order = Order.objects.locked().get(pk=order_id)
-        if not order.is_awaiting_payment:
+        if not settle.is_payable(order, clock.today()):
             raise NotPayableError(_("Questo ordine non aspetta un pagamento."))
         settle.declare_transfer(order, today=clock.today(), actor=actor)

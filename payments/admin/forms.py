@@ -119,3 +119,7 @@ class CancelForm(ReasonForm):
         super().__init__(*args, **kwargs)
         if order.transfer_declared_on is None:
             del self.fields["despite_transfer"]
+
+
+class ConfirmForm(forms.Form):
+    """A button alone: what is to be known stands beside it."""

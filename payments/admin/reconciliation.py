@@ -50,14 +50,14 @@ class OpenFilter(admin.SimpleListFilter):
 
 @admin.register(Difference)
 class DifferenceAdmin(ReadOnlyAdmin):
-    list_display = ("about", "state", "detail", "object_link", "found", "closed")
+    list_display = ("about", "state", "detail", "object_link", "seen", "closed")
     list_filter = (OpenFilter, "about")
     list_select_related = ("found_on", "closed_on")
     ordering = (F("closed_on").asc(nulls_first=True), "about", "-id")
-    fields = (("about", "state"), ("detail", "object_link"), ("found", "closed"), "advice")
+    fields = (("about", "state"), ("detail", "object_link"), ("seen", "closed"), "advice")
     actions_list = ("check_now",)
     actions_detail = ("repair",)
-    found = shown("found_on.day", gettext_lazy("Trovata il"))
+    seen = shown("found_on.day", gettext_lazy("Trovata il"))
     closed = shown("closed_on.day", gettext_lazy("Chiusa il"))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
@@ -107,7 +107,7 @@ class DifferenceAdmin(ReadOnlyAdmin):
 
     @action(description=gettext_lazy("Ripara"), url_path="ripara", permissions=["repair"], icon="build")
     def repair(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        difference = self.found_difference(request, object_id)
+        difference = self.found(request, object_id)
         form = ConfirmForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             try:
@@ -123,7 +123,3 @@ class DifferenceAdmin(ReadOnlyAdmin):
             intro=reconciliation.rules()[difference.about].advice,
             facts=[(_("Che cosa non torna"), difference.detail)],
         )  # fmt: skip
-
-    def found_difference(self, request: HttpRequest, object_id: str) -> Difference:
-        difference: Difference = super().found(request, object_id)
-        return difference

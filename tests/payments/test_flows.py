@@ -295,3 +295,9 @@ def test_what_is_missing(order, dario):
         actor=dario, order=order, bank_account="IT60", bank_reference="1", amount=D("0.01"), value_date=clock.today()
     )
     assert flows.missing(order) == D("12.07")
+
+
+def test_no_transfer_is_declared_after_the_last_day(order, alice):
+    with time_machine.travel(clock.now() + timedelta(days=140), tick=False), pytest.raises(flows.NotPayableError):
+        flows.declare_transfer(order_id=order.pk, actor=alice)
+    assert Order.objects.get().transfer_declared_on is None

@@ -1,0 +1,138 @@
+"""The nightly reconciliation reads zero on a healthy installation, and names each thing that does not add up."""
+
+from datetime import timedelta
+from decimal import Decimal as D
+from html import unescape
+
+import pytest
+import time_machine
+from django.test import Client
+
+from mailboxes.models import Mailbox, PaidPeriod
+from payments import bank, flows, reconciliation
+from payments.models import Allocation, Commitment, Difference, Payment, ProviderEvent, Reconciliation
+from payments.providers import sandbox
+from pecportal import clock
+from pecportal.errors import RefusedError
+from renewals.models import Order, OrderLine
+from tests.helpers import pay_card, pay_transfer, place, start_card
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def found() -> list[tuple[str, int]]:
+    reconciliation.run()
+    return list(Difference.objects.filter(closed_on=None).values_list("about", "object_id"))
+
+
+@pytest.fixture
+def paid(box, alice, dario):
+    """A renewal that was paid and fulfilled; and things under way that are no differences."""
+    order = place(box, alice)
+    assert pay_transfer(order, dario).paid
+    return Order.objects.get()
+
+
+def test_a_healthy_installation_reads_zero(paid, make_box, alice):
+    pay_card(place(make_box(alice, "carta"), alice), alice)
+    start_card(place(make_box(alice, "ora"), alice), alice)
+    place(make_box(alice, "attesa"), alice)
+    make_box(alice, "scaduta", expires_in=-3)
+    assert found() == []
+    assert Reconciliation.objects.get().finished_at is not None
+
+
+def test_a_paid_order_that_nobody_fulfilled_and_its_repair(box, alice, monkeypatch):
+    order = place(box, alice)
+    with monkeypatch.context() as patch:
+        patch.setattr(flows, "after_paid", lambda order_id: None)
+        pay_card(order, alice)
+    assert found() == []  # the sweep has an hour
+    with time_machine.travel(clock.now() + timedelta(hours=2), tick=False):
+        line = OrderLine.objects.get()
+        assert found() == [("no_period", line.pk)]
+        reconciliation.repair(Difference.objects.get().pk)
+        assert found() == []
+    assert Order.objects.get().status == "fulfilled"
+    assert Difference.objects.get().closed_on == Reconciliation.objects.latest("day")
+
+
+def test_a_fulfilled_line_without_its_period(paid):
+    line = OrderLine.objects.get()
+    OrderLine.objects.update(period=None)
+    assert ("no_period", line.pk) in found()
+
+
+def test_a_period_whose_money_is_not_there(paid):
+    Allocation.objects.update(amount=D("5.00"))
+    period = PaidPeriod.objects.get(order_line__isnull=False)
+    assert ("no_payment", period.pk) in found()
+    with pytest.raises(RefusedError):
+        reconciliation.repair(Difference.objects.get(about="no_payment").pk)
+
+
+def test_a_commitment_covers_its_period_for_thirty_days(paid, dario):
+    Allocation.objects.all().delete()
+    Order.objects.update(collected_at=None)
+    commitment = Commitment.objects.create(
+        order=paid, reference="123", date=clock.today(), registered_by=dario
+    )  # fmt: skip
+    assert [pair for pair in found() if pair[0] != "receipt"] == []
+    with time_machine.travel(clock.now() + timedelta(days=31), tick=False):
+        assert ("uncollected", commitment.pk) in found()
+
+
+def test_a_payment_without_an_outcome_and_its_repair(box, alice):
+    payment = start_card(place(box, alice), alice)
+    with time_machine.travel(clock.now() + timedelta(days=2), tick=False):
+        assert found() == [("not_final", payment.pk)]
+        sandbox.write(payment.remote_id, status=sandbox.REFUSED)
+        reconciliation.repair(Difference.objects.get().pk)
+        assert found() == []
+    assert Payment.objects.get().status == "failed"
+
+
+def test_an_event_nobody_worked_off(db):
+    event = ProviderEvent.objects.create(provider="sandbox", event_id="evt_1", remote_id="sbx_nobody")
+    with time_machine.travel(clock.now() + timedelta(hours=2), tick=False):
+        assert found() == [("event", event.pk)]
+        reconciliation.repair(Difference.objects.get().pk)
+        assert found() == []
+
+
+@pytest.mark.parametrize("days", [-1, 1, 366])
+def test_a_box_whose_date_is_not_that_of_its_periods(box, days):
+    Mailbox.objects.update(
+        expires_on=box.expires_on + timedelta(days=days), delete_from=box.delete_from + timedelta(500)
+    )
+    assert found() == [("dates", box.pk)]
+
+
+def test_a_receipt_that_pays_nothing_for_two_days(dario):
+    receipt = bank.record_receipt(
+        actor=dario, bank_account="IT60", bank_reference="R1", amount=D("12.08"), value_date=clock.today()
+    )
+    assert found() == []
+    with time_machine.travel(clock.now() + timedelta(days=3), tick=False):
+        assert found() == [("receipt", receipt.pk)]
+
+
+def test_twice_is_one_row(box):
+    Mailbox.objects.update(expires_on=box.expires_on + timedelta(days=1))
+    assert (found(), found(), Difference.objects.count()) == ([("dates", box.pk)], [("dates", box.pk)], 1)
+
+
+def test_the_page_of_staff(box, dario):
+    staff = Client()
+    staff.force_login(dario, backend="accounts.backends.AccountBackend")
+    Mailbox.objects.update(expires_on=box.expires_on + timedelta(days=1))
+    page = staff.post("/admin/payments/difference/controlla/", follow=True)
+    assert "1 differenze" in unescape(page.content.decode())
+    assert "alice@pec.example" in unescape(page.content.decode())
+    event = ProviderEvent.objects.create(provider="sandbox", event_id="evt_1")
+    ProviderEvent.objects.update(received_at=clock.now() - timedelta(hours=2))
+    assert ("event", event.pk) in found()
+    difference = Difference.objects.get(about="event")
+    staff.post(f"/admin/payments/difference/{difference.pk}/ripara/")
+    difference.refresh_from_db()
+    assert difference.closed_on is not None
