@@ -36,6 +36,10 @@ class ElsewhereError(Exception):
         self.url, self.sentence = url, sentence
 
 
+class OrderStandsError(ElsewhereError):
+    """The box has an open order already: the way to it (R9)."""
+
+
 Step = Callable[[HttpRequest, Mailbox], HttpResponse]
 
 
@@ -51,6 +55,11 @@ def step(view: Step) -> Callable[..., HttpResponse]:
             return view(request, box)
         except MissingPriceError:
             elsewhere = ElsewhereError(reverse("area:box", args=[box.public_id]), str(words.NO_PRICE))
+        except OrderStandsError as error:
+            if request.headers.get("HX-Request"):
+                # The live summary, overtaken by its own page's button: that page is on its way to the outcome already.
+                return HttpResponse(status=204)
+            elsewhere = error
         except ElsewhereError as error:
             elsewhere = error
         if elsewhere.sentence:
@@ -77,7 +86,7 @@ def require_no_open_order(user: User, box: Mailbox) -> None:
     """Two tabs, or back after confirming: go to the order that stands (R9)."""
     order = standing.open_renewal(box)
     if order is not None:
-        raise ElsewhereError(way_to(user, box, order), str(words.ALREADY_ORDERED))
+        raise OrderStandsError(way_to(user, box, order), str(words.ALREADY_ORDERED))
 
 
 def way_to(user: User, box: Mailbox, order: Order | None) -> str:
