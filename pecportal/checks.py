@@ -18,6 +18,9 @@ from schwifty.exceptions import SchwiftyException
 KEYS = ("SECRET_KEY", "TOMBSTONE_KEY")
 SHORTEST_KEY = 50  # what `django-admin startproject` makes
 SMTP = "django.core.mail.backends.smtp.EmailBackend"
+PROVIDER_SECRETS = {  # what each way to pay does not work without
+    "stripe": ("STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY", "STRIPE_WEBHOOK_SECRETS"),
+}
 BOOT_ERROR = 3  # gunicorn stops at this code; at any other it starts the worker again, for ever
 
 
@@ -59,6 +62,14 @@ def production_is_production(app_configs: object, **kwargs: Any) -> list[CheckMe
 
 
 def production_errors() -> Iterator[Error]:
+    for provider, names in PROVIDER_SECRETS.items():
+        missing = [name for name in names if not getattr(settings, name)]
+        if provider in settings.PAYMENT_PROVIDERS and missing:
+            yield Error(
+                f"PAYMENT_PROVIDERS contains '{provider}', but {', '.join(missing)} is empty: nobody could pay.",
+                hint=f"Set {', '.join(missing)}, or remove '{provider}' from PAYMENT_PROVIDERS.",
+                id="pecportal.E017",
+            )
     if "sandbox" in settings.PAYMENT_PROVIDERS:
         yield Error(
             "PAYMENT_PROVIDERS contains 'sandbox': anybody could renew without paying.",
