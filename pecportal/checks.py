@@ -19,6 +19,7 @@ KEYS = ("SECRET_KEY", "TOMBSTONE_KEY")
 SHORTEST_KEY = 50  # what `django-admin startproject` makes
 SMTP = "django.core.mail.backends.smtp.EmailBackend"
 PROVIDER_SECRETS = {  # what each way to pay does not work without
+    "paypal": ("PAYPAL_CLIENT_ID", "PAYPAL_SECRET", "PAYPAL_WEBHOOK_ID"),
     "stripe": ("STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY", "STRIPE_WEBHOOK_SECRETS"),
 }
 BOOT_ERROR = 3  # gunicorn stops at this code; at any other it starts the worker again, for ever
@@ -62,6 +63,14 @@ def production_is_production(app_configs: object, **kwargs: Any) -> list[CheckMe
 
 
 def production_errors() -> Iterator[Error]:
+    for origin in settings.PAYPAL_CERT_ORIGINS:
+        parts = urlsplit(origin)
+        if parts.scheme != "https" or not (parts.hostname or "").endswith(".paypal.com") or parts.path:
+            yield Error(
+                f"PAYPAL_CERT_ORIGINS contains {origin}: whoever runs it could sign webhooks in PayPal's name.",
+                hint="Name only https addresses under paypal.com, without a path.",
+                id="pecportal.E018",
+            )
     for provider, names in PROVIDER_SECRETS.items():
         missing = [name for name in names if not getattr(settings, name)]
         if provider in settings.PAYMENT_PROVIDERS and missing:
