@@ -60,7 +60,7 @@ def test_the_address_book_stays_as_it_is_whatever_is_typed_or_forged(walk, box):
         ({"email": "alice@pec.example"}, "email", HOSTED),
         ({"email": "Chiunque@PEC.Example"}, "email", HOSTED),
         ({"postal_code": "0018"}, "postal_code", CAP),
-        ({"postal_code": "99999"}, "postal_code", CAP),
+        ({"postal_code": "99999"}, "postal_code", "Nessun comune ha il CAP 99999: controllalo."),
         ({"postal_code": "abcde"}, "postal_code", CAP),
         ({"province": "XX"}, "province", "Scrivi la sigla di una provincia italiana, come RM o MI."),
         ({"province": ""}, "province", "Scegli la provincia."),
