@@ -45,7 +45,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return False  # accounts are made by staff (accounts.flows.invite)
 
     def clean_email(self, email: str) -> str:
-        return emails.refuse_hosted(email)
+        return emails.refuse_username(emails.refuse_hosted(email))
 
     def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
         """Failed attempts count per IP and login: keyed on the login alone, a stranger could lock a customer out."""

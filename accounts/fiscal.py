@@ -198,8 +198,10 @@ def _has_real_date(code: str) -> bool:
 def check_cap(typed: str) -> str:
     """An Italian CAP: five digits, 00010 to 98168."""
     cap = compact(typed)
-    if not re.fullmatch(r"[0-9]{5}", cap) or not LOWEST_CAP <= int(cap) <= HIGHEST_CAP:
+    if not re.fullmatch(r"[0-9]{5}", cap):
         raise ValidationError(_("Il CAP ha 5 cifre, come 00184: controlla quello che hai scritto."))
+    if not LOWEST_CAP <= int(cap) <= HIGHEST_CAP:
+        raise ValidationError(_("Nessun comune ha il CAP %(cap)s: controllalo.") % {"cap": cap})
     return cap
 
 

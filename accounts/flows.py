@@ -141,6 +141,12 @@ def mail_usernames(email: str) -> None:
         )
 
 
+def account_named(username: str) -> User | None:
+    """The active account with this username, if it has an e-mail at which it can be reached."""
+    user = User.objects.filter(username=username, kind=User.Kind.ACCOUNT, is_active=True).first()
+    return user if user and user.email and not is_hosted(user.email) else None
+
+
 def accounts_reached_by(email: str) -> list[User]:
     """The active accounts recovered at `email`: theirs, verified or given by staff; not one they only asked to have."""
     email = email.strip().lower()

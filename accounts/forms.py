@@ -48,19 +48,26 @@ class EmailForm(forms.Form):
 
 
 class ResetPasswordForm(allauth_forms.ResetPasswordForm):
-    """*Non ricordo la password* of an account: the same words, and the same work, whether or not it is known (R3)."""
+    """*Non ricordo la password* of an account: the same words, and the same work, whether or not it is known (R3).
+
+    The username will do too: it looks like an e-mail, and is what many remember. The link goes to the account's e-mail.
+    """
 
     email = forms.EmailField(
-        label=gettext_lazy("E-mail dell'account"), widget=forms.EmailInput(attrs={"autocomplete": "email"})
+        label=LABELS["account"],
+        widget=forms.EmailInput(attrs={"autocomplete": "username", "spellcheck": "false"}),
     )
 
     def clean_email(self) -> str:
-        email = self.cleaned_data["email"].lower()
-        self.users = flows.accounts_reached_by(email)
-        return email
+        typed = self.cleaned_data["email"].lower()
+        named = flows.account_named(typed)
+        self.recipient = named.email if named else typed
+        self.users = [named] if named else flows.accounts_reached_by(typed)
+        return typed
 
     def save(self, request: HttpRequest, **kwargs: Any) -> str:
         if self.users:
+            self.cleaned_data["email"] = self.recipient
             return super().save(request, **kwargs)
         mail.send("password_dimenticata", to=[], context={"username": "", "password_reset_url": settings.SITE_URL})
         return self.cleaned_data["email"]

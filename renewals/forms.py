@@ -11,6 +11,7 @@ from django.forms.boundfield import BoundField
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from accounts.emails import refuse_username
 from accounts.fiscal_forms import ADDRESS, FiscalIdentityForm
 from mailboxes import rules as boxes
 from mailboxes.catalogue import PriceList
@@ -249,7 +250,7 @@ class HolderForm(FiscalIdentityForm):
         self.fields["email"].initial = box.holder.contact_email
 
     def clean_email(self) -> str:
-        email = str(self.cleaned_data["email"]).lower()
+        email = refuse_username(str(self.cleaned_data["email"]).lower())
         if is_hosted(email):
             raise ValidationError(
                 _(

@@ -7,7 +7,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -16,7 +16,7 @@ from unfold.decorators import action, display
 from accounts.models import User
 from mailboxes.admin.base import MOST_FOUND, ReadOnlyAdmin, ReadOnlyInline, admin_url, who
 from mailboxes.admin.fields import PercentField
-from mailboxes.admin.shown import NOTHING, badge, link, shown
+from mailboxes.admin.shown import NOTHING, badge, link, shown, written
 from mailboxes.models import Address
 from payments import bank, flows
 from payments.models import Allocation, Case, Payment
@@ -65,7 +65,10 @@ class LineInline(ReadOnlyInline):
     of_plan = shown("plan", gettext_lazy("Tipologia"))
     price = shown("net", gettext_lazy("Netto"))
     expiry_then = shown("old_expiry", gettext_lazy("Scadenza alla conferma"))
-    paid = shown("period", gettext_lazy("Periodo"))
+
+    @display(description=gettext_lazy("Periodo"))
+    def paid(self, line: OrderLine) -> str:
+        return f"{written(line.period.starts)} – {written(line.period.ends)}" if line.period else NOTHING
 
     @display(description=gettext_lazy("Stato"))
     def state(self, line: OrderLine) -> SafeString:
@@ -159,7 +162,7 @@ def orders_found(term: str) -> Q:
 
 @admin.register(Order)
 class OrderAdmin(ReadOnlyAdmin):
-    list_display = ("number", "state", "kind", "owner", "total_in_euro", "method", "confirmed", "payable_through")
+    list_display = ("page", "state", "kind", "owner", "total_in_euro", "method", "confirmed", "payable_through")
     list_filter = ("status", "kind", "method")
     list_select_related = ("owner",)
     search_fields = ("number",)  # the box to type in; orders_found decides what it searches
@@ -220,6 +223,11 @@ class OrderAdmin(ReadOnlyAdmin):
 
     def has_cancel_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return request.user.has_perm("renewals.change_order")
+
+    @display(description=gettext_lazy("Numero"), ordering="number")
+    def page(self, order: Order) -> SafeString:
+        """Staff read it out on the telephone: it must not part at its hyphen."""
+        return format_html('<span class="whitespace-nowrap">{}</span>', order.number)
 
     @display(description=gettext_lazy("Stato"))
     def state(self, order: Order) -> SafeString:

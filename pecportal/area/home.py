@@ -12,9 +12,8 @@ from django.utils.translation import ngettext
 from accounts.models import User
 from mailboxes.models import Domain
 from mailboxes.models.boxes import held_by
-from pecportal.area import filters
+from pecportal.area import filters, orders
 from pecportal.area.boxes import owned_by
-from pecportal.area.orders import AWAITING, of_account
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def count_boxes(user: User, *, today: date) -> BoxCounts:
 
 
 def count_to_pay(user: User) -> int:
-    return of_account(user).filter(status=AWAITING).count()
+    return orders.to_pay(user).count()
 
 
 def count_domains(user: User) -> int:

@@ -70,6 +70,11 @@ def of_boxes(box_ids: Sequence[int], *, user: User, today: date) -> list[OrderRo
     return rows(with_details(found)[:MOST], today=today)
 
 
+def to_pay(user: User) -> QuerySet[Order]:
+    """The account's orders that wait for a payment; not one whose payment is being verified: "non pagare di nuovo"."""
+    return of_account(user).filter(status=AWAITING).exclude(payments__status=Payment.Status.UNKNOWN)
+
+
 def of_account(user: User) -> QuerySet[Order]:
     """The account's orders, through the one door (R1), latest first; the second filter lets the owner's index serve."""
     return Order.objects.visible_to(user).filter(owner=user).order_by("-confirmed_at", "-id")

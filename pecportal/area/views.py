@@ -135,10 +135,8 @@ def order_list(request: SignedIn, section: str) -> HttpResponse:
     """Pagamenti e fatture: the account's orders, all or those to pay."""
     _accounts_only(request.user)
     to_pay_only = request.GET.get("stato") == "da_pagare"
-    found = orders.of_account(request.user)
+    found = orders.to_pay(request.user) if to_pay_only else orders.of_account(request.user)
     to_pay = home.count_to_pay(request.user)
-    if to_pay_only:
-        found = found.filter(status=orders.AWAITING)
     page = Paginator(orders.with_details(found), PER_PAGE).get_page(request.GET.get("page"))
     url = reverse("area:ordini")
     context = {

@@ -74,6 +74,7 @@ def test_asking_twice_for_one_address_leaves_its_link_alive(page, last_mail):
         ("qualcuno@pec.example", PASSWORD, "Usa un indirizzo e-mail esterno"),
         ("alice@pec.example", PASSWORD, "Usa un indirizzo e-mail esterno"),
         ("alice@posta.example", PASSWORD, "Questa è già l'e-mail del tuo account."),
+        ("1000001@pecportal.example", PASSWORD, "Questo è uno username, non un'e-mail: lì non arriva posta."),
         ("nuova@posta.example", "sbagliata", "La password attuale non è questa: riscrivila."),
         ("niente", PASSWORD, "indirizzo email valido"),
     ],
@@ -124,7 +125,7 @@ def test_a_mailbox_changes_its_password_and_its_holder_is_told(box, client, sign
     ("old", "new", "again", "sentence"),
     [
         ("sbagliata", NEW, NEW, "La password attuale non è questa: riscrivila."),
-        (PASSWORD, "corta", "corta", "almeno 10 caratteri"),
+        (PASSWORD, "xk-4z", "xk-4z", "almeno 10 caratteri"),
         (PASSWORD, "1234567890", "1234567890", "interamente numerica"),
         (PASSWORD, NEW, NEW + "x", "Le due password sono diverse: riscrivile."),
     ],

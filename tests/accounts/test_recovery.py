@@ -53,6 +53,21 @@ def test_an_account_switched_off_or_with_a_hosted_email_gets_nothing(client, ali
     assert sent() == []
 
 
+def test_the_username_will_do_and_the_link_goes_to_the_accounts_email(client, alice, box, last_mail, sent):
+    pages = set()
+    for typed in ("Alice@posta.example", alice.username.upper(), "9999999@pecportal.example", "alice@pec.example"):
+        response = client.post(reverse("account_reset_password"), {"email": typed}, follow=True)
+        pages.add((response.redirect_chain[0], main(response)))
+    assert len(pages) == 1  # the same words, and the account's e-mail is not told (R3)
+    assert [to for to, _ in sent()] == ["alice@posta.example"] * 2
+    assert reset_link(last_mail())
+    User.objects.filter(pk=alice.pk).update(email="alice@pec.example")
+    client.post(reverse("account_reset_password"), {"email": alice.username})
+    User.objects.filter(pk=alice.pk).update(email="alice@posta.example", is_active=False)
+    client.post(reverse("account_reset_password"), {"email": alice.username})
+    assert len(sent()) == 2
+
+
 @pytest.mark.parametrize("url", ["accounts:username", "account_reset_password"])
 def test_nonsense_is_told_and_stays(url, client, db):
     page = main(client.post(reverse(url), {"email": "non-un-indirizzo"}))
@@ -85,7 +100,8 @@ def test_a_reset_link_sets_the_password_once_and_ends_other_sessions(client, ali
     page = client.get(link, follow=True)
     form_url = page.redirect_chain[-1][0]
     assert link.rstrip("/").rpartition("-")[2] not in form_url  # the key is not left in the address
-    assert "almeno 10 caratteri" in main(client.post(form_url, {"password1": "corta", "password2": "corta"}))
+    short = main(client.post(form_url, {"password1": "corta", "password2": "corta"}))
+    assert "Questa password è troppo corta. Deve contenere almeno 10 caratteri." in short
     assert "sono diverse" in main(client.post(form_url, {"password1": NEW, "password2": NEW + "x"}))
     assert client.post(form_url, {"password1": NEW, "password2": NEW}).url == reverse(
         "account_reset_password_from_key_done"

@@ -5,8 +5,9 @@ import pytest
 
 from mailboxes import flows
 from mailboxes.models import Domain, Mailbox
+from payments.models import Payment
 from renewals.models import Order
-from tests.helpers import place
+from tests.helpers import place, start_card
 
 DOMAINS = "/area-clienti/domini/"
 ORDERS = "/area-clienti/ordini/"
@@ -104,6 +105,19 @@ def test_orders_of_the_account(see, alice, carla, make_box, orders):
     assert numbers(see(alice, ORDERS + "?stato=da_pagare")) == [second, first]
     assert numbers(see(alice, ORDERS + "?stato=boh")) == [second, first, done]
     assert numbers(see(carla, ORDERS)) == [foreign.number]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_order_whose_payment_is_being_verified_is_not_one_to_pay(see, alice, orders):
+    """R19: the row says "non pagare di nuovo"; the count, the filter and the first page must not say to pay it."""
+    _, first, second = orders
+    payment = start_card(second, alice)
+    Payment.objects.filter(pk=payment.pk).update(status=Payment.Status.UNKNOWN)
+    text = see(alice, ORDERS)
+    assert "Tutti Da pagare 1" in text
+    assert "Pagamento in verifica: non pagare di nuovo" in text
+    assert numbers(see(alice, ORDERS + "?stato=da_pagare")) == [first.number]
+    assert "1 ordine da pagare" in see(alice, "/area-clienti/")
 
 
 @pytest.mark.django_db(transaction=True)

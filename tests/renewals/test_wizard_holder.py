@@ -11,6 +11,7 @@ from tests.renewals.wizard_walk import HOLDER, Walk, errors, text, url
 
 pytestmark = pytest.mark.django_db
 
+USERNAME = "Questo è uno username, non un'e-mail: lì non arriva posta. Scrivi l'e-mail che leggi di solito."
 HOSTED = (
     "Questa è una casella gestita da noi: se scadesse non leggeresti più la conferma. Scrivi un'e-mail di un altro "
     "fornitore."
@@ -55,10 +56,11 @@ def test_the_address_book_stays_as_it_is_whatever_is_typed_or_forged(walk, box):
     [
         ({"email": ""}, "email", "Scrivi l'e-mail a cui mandare la conferma dell'ordine."),
         ({"email": "alice"}, "email", "Scrivi un'e-mail completa, come nome@esempio.it."),
+        ({"email": "1000007@PECportal.example"}, "email", USERNAME),
         ({"email": "alice@pec.example"}, "email", HOSTED),
         ({"email": "Chiunque@PEC.Example"}, "email", HOSTED),
         ({"postal_code": "0018"}, "postal_code", CAP),
-        ({"postal_code": "99999"}, "postal_code", CAP),
+        ({"postal_code": "99999"}, "postal_code", "Nessun comune ha il CAP 99999: controllalo."),
         ({"postal_code": "abcde"}, "postal_code", CAP),
         ({"province": "XX"}, "province", "Scrivi la sigla di una provincia italiana, come RM o MI."),
         ({"province": ""}, "province", "Scegli la provincia."),
