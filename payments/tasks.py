@@ -5,7 +5,7 @@ import time
 
 from celery import shared_task
 
-from payments import refunds, sync
+from payments import charging, refunds, sync, wallet
 from payments.models import ProviderEvent
 
 log = logging.getLogger(__name__)
@@ -25,6 +25,16 @@ def sync_due() -> None:
 @shared_task
 def send_refunds() -> None:
     refunds.send_due()
+
+
+@shared_task
+def charge_due() -> None:
+    charging.run()
+
+
+@shared_task
+def forget_removed() -> None:
+    wallet.forget_removed()
 
 
 @shared_task

@@ -20,6 +20,9 @@ TIMETABLE: dict[str, tuple[str, dict[str, str] | int]] = {
     "payments: fulfil what is paid": ("payments.tasks.fulfil_due", 60),
     "payments: webhooks left over": ("payments.tasks.work_off_left_over", 60),
     "payments: send refunds": ("payments.tasks.send_refunds", 60),
+    "payments: automatic renewals": ("payments.tasks.charge_due", {"minute": "10", "hour": "6"}),
+    "payments: automatic renewals, catch up": ("payments.tasks.charge_due", {"minute": "40", "hour": "*/3"}),
+    "payments: forget removed methods": ("payments.tasks.forget_removed", {"minute": "20", "hour": "4"}),
     "mailboxes: tell the platform": ("mailboxes.tasks.sync_platform", 60),
     "mail: send the queue": ("pecportal.tasks.send_mail", 60),
 }
