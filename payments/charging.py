@@ -32,11 +32,11 @@ BATCH = 500
 Status = ScheduledCharge.Status
 
 
-def run(*, seconds: float = 200) -> int:
-    """Do what is due today; returns how many boxes were looked at. At most `seconds`, the rest by the next run."""
+def run(*, seconds: float = 200) -> bool:
+    """Do what is due today, at most for `seconds`; whether more is left that another run at once would get done."""
     today, stop_at = clock.today(), time.monotonic() + seconds
-    done = _each(due_notices(today), "expires_on", announce, stop_at)
-    return done + _each(due_charges(today), "due_on", step, stop_at)
+    notices_left = _each(due_notices(today), "expires_on", announce, stop_at)
+    return _each(due_charges(today), "due_on", step, stop_at) or notices_left
 
 
 def due_notices(day: date) -> QuerySet[Mailbox]:
@@ -58,17 +58,20 @@ def due_charges(day: date) -> QuerySet[ScheduledCharge]:
     return ScheduledCharge.objects.filter(due_on__lte=day)
 
 
-def _each(due: QuerySet, by: str, work: Callable[[int], None], stop_at: float) -> int:
-    done = 0
+def _each(due: QuerySet, by: str, work: Callable[[int], None], stop_at: float) -> bool:
+    """Whether time ran out while most of the work went well: then it is worth going on at once."""
+    well = failed = 0
     for pk in _ids(due, by):
         if time.monotonic() >= stop_at:
-            break
-        done += 1
+            return failed <= well
         try:
             work(pk)
         except Exception:
+            failed += 1
             log.exception("automatic renewal: %s %s failed; it is tried again by the next run", work.__name__, pk)
-    return done
+        else:
+            well += 1
+    return False
 
 
 def _ids(due: QuerySet, by: str) -> Iterator[int]:

@@ -70,12 +70,18 @@ def agreed(*, box: Mailbox, consent: AutoRenewal, today: date) -> ScheduledCharg
     if today < notice_day(box.expires_on):
         return None
     row = of(box) or ScheduledCharge(box=box, expiry=box.expires_on)
-    if row.pk and row.status not in (Status.ANNOUNCED, Status.TRYING):
+    told_before = row.status in ScheduledCharge.OPEN and row.notice_in_time
+    if row.status == Status.TRYING:  # its order closed by a road that did not tell: a new consent needs none open
+        _end(row, box, Status.CANCELLED, why=_("ordine chiuso"))
+        box.auto_over_for = None
+        box.save(update_fields=["auto_over_for"])
+    if row.pk and row.status != Status.ANNOUNCED:
         _check(row, Status.ANNOUNCED)
         row.order, row.tries = None, 0
     row.status, row.amount, row.years, row.why = Status.ANNOUNCED, consent.amount, consent.years, ""
     row.due_on = charge_day_from(box.expires_on, today=today)
-    row.notice_sent_at, row.notice_in_time = clock.now(), in_time(box.expires_on, told_on=today)
+    row.notice_sent_at = clock.now()
+    row.notice_in_time = bool(told_before) or in_time(box.expires_on, told_on=today)
     row.save()
     return row
 
@@ -294,7 +300,8 @@ def _tell(row: ScheduledCharge, template: str, *, box: Mailbox, **facts: object)
     """To the holder's contact and the account (R12): no word of whose method it is (R24b)."""
     assert transaction.get_connection().in_atomic_block
     context: dict[str, object] = {
-        "box": box, "charge": row, "order": row.order, "today": clock.today(), "consumer": is_consumer(box),
+        "box": box, "charge": row, "order": row.order, "today": clock.today(),
+        "expired": row.expiry < clock.today(), "consumer": is_consumer(box),
         "free_exit": is_consumer(box) and row.notice_in_time is False, **facts,
     }  # fmt: skip
     facts["reason"] = str(facts.get("reason", "")).rstrip(".")

@@ -29,7 +29,8 @@ def send_refunds() -> None:
 
 @shared_task
 def charge_due() -> None:
-    charging.run()
+    if charging.run():
+        charge_due.delay()  # a day with many charges; if nobody hears it, beat comes back
 
 
 @shared_task

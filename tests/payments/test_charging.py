@@ -20,6 +20,7 @@ from renewals import rules
 from renewals.models import Order
 from tests.helpers import pay_card, pay_transfer, place, start_card
 from tests.payments.charging_helpers import automatic, beat, card, forget_mails, fresh, on, subjects
+from tests.payments.test_outcome import words
 
 pytestmark = pytest.mark.django_db
 
@@ -174,7 +175,7 @@ def test_after_e_nothing_is_charged_any_more(auto):
     beat(e + days(1))
     beat(e + days(2))
     assert (row().status, row().why, Payment.objects.count()) == ("failed", "non addebitato entro la scadenza", 0)
-    assert subjects()[1:] == [f"* non si è rinnovata da sola: scade {il(e)}"]
+    assert subjects()[1:] == [f"* non si è rinnovata da sola: è scaduta {il(e)}"]
 
 
 # --- Switched on late, switched off -----------------------------------------------------------------------------------
@@ -615,3 +616,94 @@ def test_the_timetable_has_the_job_every_three_hours():
     tasks = [fields for task, fields in TIMETABLE.values() if task == "payments.tasks.charge_due"]
     assert tasks == [{"minute": "10", "hour": "6"}, {"minute": "40", "hour": "*/3"}]
     assert django_settings.CHARGE_RETRY_DAYS == [7, 5, 3, 1, 0]
+
+
+def test_a_day_with_more_charges_than_a_run_has_time_for_goes_on_at_once(auto, monkeypatch):
+    from payments import tasks
+
+    e = auto.expires_on
+    with on(e - days(30)):
+        assert charging.run(seconds=-1) is True  # nothing tried, nothing failed: worth going on
+        assert charging.run() is False
+    asked = []
+    monkeypatch.setattr(charging, "run", lambda: not asked)
+    monkeypatch.setattr(tasks.charge_due, "delay", lambda: asked.append(1))
+    tasks.charge_due()
+    tasks.charge_due()
+    assert asked == [1]
+
+
+# --- What the screens and the other jobs make of it -------------------------------------------------------------------
+
+
+def test_the_notices_of_the_expiry_go_on_while_consent_is_awaited_and_rest_while_a_charge_comes(auto):
+    from lifecycle import notices
+
+    e = auto.expires_on
+    beat(e - days(30))
+    with on(e - days(15)):
+        assert notices.due(e - days(15), today=e - days(15)).count() == 0
+    dearer("20.00", from_day=e - days(8))
+    beat(e - days(7))
+    with on(e - days(7)):
+        assert notices.due(e - days(7), today=e - days(7)).count() == 1
+
+
+def test_the_outcome_of_an_automatic_order_says_the_next_charge(auto, alice, browser_of):
+    e = auto.expires_on
+    beat(e - days(30))
+    beat(e - days(7))
+    with on(e - days(7)):
+        text = words(browser_of(alice).get(f"/area-clienti/ordini/{Order.objects.get().number}/esito/"))
+    renewed = fresh(auto).expires_on
+    assert f"{formats.day(renewed - days(7))} Rinnovo automatico: addebitiamo" in text
+
+
+def test_switched_off_with_a_charge_at_the_bank_the_page_does_not_promise(auto, alice, method, browser_of):
+    e = auto.expires_on
+    sandbox.tell(method, status=sandbox.TIMEOUT)
+    beat(e - days(30))
+    with on(e - days(7)):
+        charging.run()
+        url = f"/area-clienti/pec/{auto.public_id}/rinnovo-automatico/disattiva/"
+        text = words(browser_of(alice).post(url, follow=True))
+    assert "Un addebito era già partito e lo stiamo verificando con la banca" in text
+    assert "non addebiteremo nulla" not in text
+    sandbox.write(f"sbx_{Payment.objects.get().public_id.hex}", status=sandbox.PAID)
+    beat(e - days(6))
+    assert (row().status, fresh(auto).expires_on) == ("cancelled", next_expiry(auto))  # the money counts
+
+
+def test_the_box_page_says_the_free_way_out_to_a_consumer_told_late(box, alice, method, browser_of):
+    found = automatic(box, alice, method, days_before=20)
+    url = f"/area-clienti/pec/{found.public_id}/"
+    with on(found.expires_on - days(20)):
+        assert "puoi recedere senza costi fino alla scadenza successiva" in words(browser_of(alice).get(url))
+        alice.billing.is_consumer = False
+        alice.billing.save()
+        assert "recedere" not in words(browser_of(alice).get(url))
+
+
+def test_an_order_that_lapses_between_two_tries_ends_the_charge(auto, method, settings):
+    from lifecycle.flows import run_for
+
+    settings.ORDER_LAPSE_DAYS = 0
+    e = auto.expires_on
+    sandbox.tell(method, status=sandbox.REFUSED, decline="soft", reason="fondi insufficienti")
+    beat(e - days(30))
+    beat(e - days(7))
+    with on(e - days(6)):
+        run_for(e - days(6))
+    assert (Order.objects.get().status, row().status, fresh(auto).auto_over_for) == ("lapsed", "cancelled", e)
+    assert offered(auto, e - days(6)) is rules.Reason.RENEW
+
+
+def test_another_number_of_years_chosen_while_consent_is_asked_is_a_consent(auto, alice, method):
+    e = auto.expires_on
+    dearer("20.00", from_day=e - days(40))
+    beat(e - days(30))
+    with on(e - days(20)):
+        auto_renewal.turn_on(box_id=auto.pk, user=alice, method_id=method.pk, years=2)
+    assert (row().status, row().amount, row().notice_in_time) == ("announced", D("48.80"), True)
+    beat(e - days(7))
+    assert (row().status, Payment.objects.get().amount) == ("charged", D("48.80"))
