@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from accounts import drafts
 from payments import setups, wallet
 from payments.forms import AddMethodForm
 from payments.methods import ICONS, name_of
@@ -40,9 +41,8 @@ def method_add(request: HttpRequest, method_id: object = None, **kwargs: object)
     old = _mine_or_404(request, method_id) if method_id is not None else None
     codes = wallet.saving_providers()
     choices = [(code, name_of(code)) for code in codes]
-    form = AddMethodForm(
-        request.POST if request.method == "POST" else None, choices=choices, initial={"provider": (codes or [""])[0]}
-    )
+    typed = request.POST if request.method == "POST" else drafts.take(request)
+    form = AddMethodForm(typed, choices=choices, initial={"provider": (codes or [""])[0]})
     refusal = ""
     if request.method == "POST" and form.is_valid():
 
