@@ -21,7 +21,7 @@ from mailboxes.flows import Change, start_change
 from mailboxes.models import BoxEvent, Mailbox
 from mailboxes.models.boxes import EXPIRY_NOT_RECORDED, Phase
 from mailboxes.tasks import sync_platform
-from payments import cases
+from payments import cases, scheduled
 from payments.models import Allocation, Case, Payment
 from pecportal import clock
 from pecportal.formats import day as in_words
@@ -207,6 +207,7 @@ def _lapse(order_id: int, day: date) -> bool:
         if not due_lapses(day).filter(pk=order_id).exists():
             return False
         settle.lapse(order, why=_("non pagato entro il %(day)s") % {"day": in_words(order.lapses_on)})
+        scheduled.order_moved(order)
     return True
 
 

@@ -1,13 +1,12 @@
 """Rinnovo automatico: consent given, switched off, switched on (R23, R24, R24b).
 
-The writer of AutoRenewal and of the copies on the box, under the box lock. The charge job is not here.
+The writer of AutoRenewal and of the copies on the box, under the box lock. The charge job is payments.charging.
 """
 
 from datetime import date, timedelta
 from decimal import Decimal
 
-from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -16,36 +15,31 @@ from mailboxes.catalogue import prices_on
 from mailboxes.flows import contacts
 from mailboxes.models import Mailbox
 from mailboxes.models.boxes import Phase
-from payments.models import AutoRenewal, Payment, StoredMethod
+from payments import scheduled
+from payments.charge_days import charge_day, charge_day_from
+from payments.models import AutoRenewal, Payment, ScheduledCharge, StoredMethod
 from payments.providers.base import SavedMethod
 from pecportal import clock, mail
 from pecportal.errors import RefusedError
 from renewals import flows as orders
 from renewals.models import Kind, Order
 
+__all__ = ["charge_day", "charge_day_from"]  # asked of this module by the screens
 CONSENT_TEXT_VERSION = "2026-11"  # of templates/payments/_auto_renewal_consent.html
 
 
-def charge_day(expires_on: date) -> date:
-    """The day of the automatic charge: E − 7 (R24)."""
-    return expires_on - timedelta(days=settings.CHARGE_DAYS_BEFORE)
-
-
-def charge_day_from(expires_on: date, *, today: date) -> date | None:
-    """The next charge when switched on today: E−7, after that the next day, at the latest E; None on E (R24)."""
-    day = max(charge_day(expires_on), today + timedelta(days=1))
-    return day if day <= expires_on else None
+def next_choice(box: Mailbox) -> orders.Choice:
+    """Plan and GB of the next period: those that wait for their day, else those in force (§4 Capacity)."""
+    return orders.Choice(
+        plan=box.next_plan or box.plan,
+        mailbox_gb=box.mailbox_gb if box.next_mailbox_gb is None else box.next_mailbox_gb,
+        archive_gb=box.archive_gb if box.next_archive_gb is None else box.next_archive_gb,
+    )
 
 
 def amount_of(box: Mailbox, *, years: int, day: date) -> Decimal:
     """What a charge for the plan and GB of the next period costs at the prices of `day`, VAT included, EUR."""
-    plan = box.next_plan or box.plan
-    choice = orders.Choice(
-        plan=plan,
-        mailbox_gb=box.mailbox_gb if box.next_mailbox_gb is None else box.next_mailbox_gb,
-        archive_gb=box.archive_gb if box.next_archive_gb is None else box.next_archive_gb,
-    )
-    return orders.quote(box=box, choice=choice, years=years, prices=prices_on(day)).totals.total
+    return orders.quote(box=box, choice=next_choice(box), years=years, prices=prices_on(day)).totals.total
 
 
 def after_payment(*, order: Order, payment: Payment, saved: SavedMethod) -> None:
@@ -76,7 +70,7 @@ def _expiry_after(box: Mailbox, years: int) -> date:
 
 def keep_method(*, login: User, provider: str, saved: SavedMethod) -> StoredMethod:
     """Keep a method the provider saved, of the login that gave it; the same method again is the same row."""
-    method, _created = StoredMethod.objects.get_or_create(
+    method, created = StoredMethod.objects.get_or_create(
         provider=provider,
         remote_id=saved.remote_id,
         defaults={
@@ -89,6 +83,18 @@ def keep_method(*, login: User, provider: str, saved: SavedMethod) -> StoredMeth
     if method.removed_at is not None and method.login_id == login.pk:
         method.removed_at = None  # given once more by whoever took it away
         method.save(update_fields=["removed_at"])
+    elif not created:
+        return method
+    if (
+        method.login_id == login.pk
+        and not StoredMethod.objects.filter(login=login, removed_at=None, is_default=True).exists()
+    ):
+        try:
+            with transaction.atomic():
+                method.is_default = True
+                method.save(update_fields=["is_default"])
+        except IntegrityError:  # stored_method_one_default: another tab saved the first one
+            method.is_default = False
     return method
 
 
@@ -98,15 +104,22 @@ def _switch_on(
 ) -> None:  # fmt: skip
     now = clock.now()
     AutoRenewal.objects.filter(box=box, ended_at=None).update(ended_at=now, ended_why=AutoRenewal.Ended.REPLACED)
-    AutoRenewal.objects.create(
+    consent = AutoRenewal.objects.create(
         box=box, method=method, years=years, amount=amount, consent_text_version=text_version, agreed_by=user,
         agreed_at=now, order=order,
     )  # fmt: skip
     box.auto_renews = True
     box.auto_over_for = None
     box.save(update_fields=["auto_renews", "auto_over_for"])
-    charge_on = charge_day_from(next_expiry, today=clock.today())
-    _tell("auto_renewal_on", box=box, years=years, amount=amount, method=method, charge_on=charge_on)
+    today = clock.today()
+    charge_on = charge_day_from(next_expiry, today=today)
+    # For the expiry being paid right now there is no charge to come.
+    told = scheduled.agreed(box=box, consent=consent, today=today) if box.expires_on == next_expiry else None
+    _tell(
+        "auto_renewal_on", box=box, years=years, amount=amount, method=method, charge_on=charge_on,
+        cancel_by=charge_on - timedelta(days=1) if told and charge_on else None,
+        free_exit=told is not None and scheduled.is_consumer(box) and told.notice_in_time is False,
+    )  # fmt: skip
 
 
 def refusal_to_turn_on(box: Mailbox, *, today: date) -> str:
@@ -129,8 +142,10 @@ def turn_on(*, box_id: int, user: User, method_id: int, years: int) -> None:
         raise RefusedError(_("Scegli da 1 a 5 anni."))
     today = clock.today()
     with transaction.atomic(durable=True):
-        box = Mailbox.objects.visible_to(user).locked().select_related("plan", "next_plan").get(pk=box_id)
-        method = StoredMethod.objects.filter(pk=method_id, login=user, removed_at=None).first()
+        # Held, so that it is not taken away between this look and the consent. Lock order: method → mailbox.
+        mine = StoredMethod.objects.select_for_update(no_key=True).filter(login=user, removed_at=None)
+        method = mine.filter(pk=method_id).first()
+        box = Mailbox.objects.visible_to(user).locked().select_related("plan", "next_plan", "owner").get(pk=box_id)
         if method is None:
             raise RefusedError(_("Scegli uno dei tuoi metodi di pagamento."))
         if refusal := refusal_to_turn_on(box, today=today):
@@ -143,8 +158,54 @@ def turn_on(*, box_id: int, user: User, method_id: int, years: int) -> None:
         )  # fmt: skip
 
 
+def agree_to_amount(*, box_id: int, user: User, shown: Decimal) -> None:
+    """Consent to the higher amount shown, EUR: replaces the one that stood, and the charge goes on (R24, R24b).
+
+    Refused, with the sentence: nothing is asked, another login's method, an open order, on E, another price by now.
+    """
+    today = clock.today()
+    with transaction.atomic(durable=True):
+        box = Mailbox.objects.visible_to(user).locked().select_related("plan", "next_plan", "owner").get(pk=box_id)
+        asked, standing = scheduled.of(box), scheduled.consent_of(box)
+        if asked is None or standing is None or asked.status != ScheduledCharge.Status.CONSENT:
+            raise RefusedError(_("Non c'è più niente da accettare per questa casella."))
+        if standing.method.login_id != user.pk:
+            raise RefusedError(_("Il nuovo importo lo accetta chi ha dato il metodo di pagamento."))
+        if refusal := refusal_to_turn_on(box, today=today):
+            raise RefusedError(refusal)
+        assert box.expires_on is not None  # of a live box
+        amount = amount_of(box, years=standing.years, day=today)
+        if amount != shown:
+            raise RefusedError(_("L'importo è cambiato ancora da quando hai aperto la pagina: controlla quello nuovo."))
+        _switch_on(
+            box=box, method=standing.method, years=standing.years, amount=amount, user=user,
+            text_version=CONSENT_TEXT_VERSION, next_expiry=box.expires_on,
+        )  # fmt: skip
+
+
+def end_with_method(method: StoredMethod) -> list[Mailbox]:
+    """The method is taken away (its row locked): the automatic renewals it pays end; their boxes (R24).
+
+    In the caller's transaction; boxes are locked here, by id.
+    """
+    paid_by = AutoRenewal.objects.filter(method=method, ended_at=None).values("box_id")
+    related = ("address", "holder", "owner")
+    boxes_of = list(Mailbox.objects.locked().select_related(*related).filter(pk__in=paid_by).order_by("pk"))
+    for box in boxes_of:
+        ended = AutoRenewal.objects.filter(box=box, method=method, ended_at=None)
+        if ended.update(ended_at=clock.now(), ended_why=AutoRenewal.Ended.METHOD_REMOVED):
+            box.auto_renews = False
+            box.save(update_fields=["auto_renews"])
+            scheduled.cancel(box, why=_("metodo di pagamento rimosso"))
+    return boxes_of
+
+
 def turn_off(*, box_id: int, user: User) -> None:
-    """One click off, always allowed to whoever sees the box (R23, R24b). Twice is the same as once."""
+    """One click off, always allowed to whoever sees the box (R23, R24b). Twice is the same as once.
+
+    What was announced is not charged any more; a charge already sent to the bank takes its course, an order placed
+    for it stays open (R24).
+    """
     with transaction.atomic(durable=True):
         box = Mailbox.objects.visible_to(user).locked().get(pk=box_id)
         ended = AutoRenewal.objects.filter(box=box, ended_at=None).update(
@@ -154,6 +215,7 @@ def turn_off(*, box_id: int, user: User) -> None:
             return
         box.auto_renews = False
         box.save(update_fields=["auto_renews"])
+        scheduled.cancel(box, why=_("disattivato dal cliente"))
         _tell("auto_renewal_off", box=box)
 
 

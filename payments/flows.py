@@ -17,7 +17,7 @@ from django.db.models import Sum
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from payments import auto_renewal, cases, refunds
+from payments import auto_renewal, cases, refunds, scheduled
 from payments.models import Allocation, Case, Payment, PaymentEvent, StoredMethod
 from payments.moves import move
 from payments.providers import get_provider
@@ -171,6 +171,8 @@ def charge(*, order_id: int, method: StoredMethod) -> Payment:
             order = Order.objects.locked().get(pk=order_id)
             if not settle.is_payable(order, clock.today()):
                 raise NotPayableError(_("Questo ordine non si può più pagare."))
+            if not scheduled.begin(order, today=clock.today()):
+                raise NotPayableError(_("Questo addebito non va più fatto."))
             settle.set_method(order, method.provider)
             now = clock.now()
             payment = Payment.objects.create(
@@ -206,7 +208,10 @@ def record_outcome(payment_id: int, outcome: Outcome) -> None:
             refunds.note_outside(payment, outcome.refunded)
         if not changed:
             return
-        if was_unsure and payment.status in (Payment.Status.FAILED, Payment.Status.CANCELLED):
+        over = payment.status in (Payment.Status.FAILED, Payment.Status.CANCELLED)
+        if over and payment.is_automatic:
+            scheduled.attempt_over(order, payment, today=clock.today())
+        elif over and was_unsure:
             _tell_failed(order)
         if payment.status != Payment.Status.REGISTERED:
             return
@@ -216,7 +221,10 @@ def record_outcome(payment_id: int, outcome: Outcome) -> None:
             settle.mark_paid(order, why=_("pagamento registrato"))
             cases.close_short(order=order, actor=None, resolution=_("saldato"))
             _switch_on(order, payment, outcome)
+            scheduled.order_moved(order)
             transaction.on_commit(lambda: after_paid(order_id), robust=True)
+        elif payment.is_automatic:
+            scheduled.attempt_over(order, payment, today=clock.today())
 
 
 def _switch_on(order: Order, payment: Payment, outcome: Outcome) -> None:
@@ -335,6 +343,7 @@ def cancel_order(*, order_id: int, actor: User, despite_transfer: bool = False, 
         released = cases.release_money(order=order)
         reasons = [why or _("annullato dal cliente"), *released]
         settle.cancel(order, why="; ".join(reasons)[:200], actor=actor)
+        scheduled.order_moved(order)
 
 
 def choose_transfer(order_id: int) -> None:

@@ -78,6 +78,28 @@ class AutoRenewalForm(forms.Form):
         return self.methods[str(self.cleaned_data["method"])]
 
 
+class AddMethodForm(forms.Form):
+    """Aggiungi un metodo: with which provider."""
+
+    provider = forms.ChoiceField(
+        label=_("Che cosa vuoi aggiungere"),
+        widget=forms.RadioSelect,
+        error_messages=dict.fromkeys(("required", "invalid_choice"), _("Scegli uno dei metodi elencati.")),
+    )
+
+    def __init__(self, *args: object, choices: Sequence[tuple[str, str]], **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        field = self.fields["provider"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = list(choices)
+
+
+class AmountForm(forms.Form):
+    """The higher amount as it was shown: what is agreed to is what was read (R24)."""
+
+    shown = forms.DecimalField(max_digits=9, decimal_places=2, widget=forms.HiddenInput)
+
+
 class CodeForm(forms.Form):
     """The code of the sandbox's strong authentication."""
 

@@ -1,41 +1,67 @@
-"""A method saved without paying: a row first, then the provider, then the method (R19, R24)."""
+"""A method saved without paying (R19): row first, then the provider, then one short transaction on the way back."""
 
-from django.contrib import messages
-from django.http import HttpRequest
-from django.urls import reverse
+from collections.abc import Callable
+
+from django.db import transaction
 from django.utils.translation import gettext as _
 
-from payments import auto_renewal
+from accounts.models import User
+from payments import auto_renewal, wallet
 from payments.models import MethodSetup, StoredMethod
 from payments.providers import get_provider
 from payments.providers.base import ProviderTimeoutError, Result
+from pecportal.errors import RefusedError
 
 
-def finish(setup: MethodSetup) -> StoredMethod | None:
-    """Ask the provider, and keep the method it saved; None while it has none. Safe to call again."""
-    if setup.status != MethodSetup.Status.OPEN:
-        return setup.method
-    outcome = get_provider(setup.provider).fetch_setup(setup)
-    if outcome.result in (Result.FAILED, Result.CANCELLED):
-        MethodSetup.objects.filter(pk=setup.pk).update(status=MethodSetup.Status.FAILED)
-    if outcome.result != Result.REGISTERED or outcome.saved is None:
-        return None
-    method = auto_renewal.keep_method(login=setup.login, provider=setup.provider, saved=outcome.saved)
-    if method.login_id != setup.login_id:
-        return None  # R24b: another login gave it
-    MethodSetup.objects.filter(pk=setup.pk).update(status=MethodSetup.Status.DONE, method=method)
-    return method
+class SetupUnavailableError(RefusedError):
+    """The provider did not answer: nothing was saved."""
+
+    def __init__(self) -> None:
+        super().__init__(_("In questo momento la banca non risponde: non abbiamo salvato nulla. Riprova più tardi."))
 
 
-def came_back(request: HttpRequest, setup: MethodSetup) -> str:
-    """Finish, say how it went, and where to go."""
+def start(
+    *, user: User, provider: str, return_url: Callable[[MethodSetup], str], cancel_url: str,
+    replaces: StoredMethod | None = None,
+) -> str:  # fmt: skip
+    """Begin to save a method of `user` and return where to send the browser. Raises SetupUnavailableError."""
+    chosen = get_provider(provider)
+    with transaction.atomic(durable=True):
+        setup = MethodSetup.objects.create(login=user, provider=provider, replaces=replaces)
     try:
-        method = finish(setup)
+        started = chosen.start_setup(setup, return_url=return_url(setup), cancel_url=cancel_url)
+    except ProviderTimeoutError as error:
+        raise SetupUnavailableError from error
+    MethodSetup.objects.filter(pk=setup.pk, remote_id="").update(remote_id=started.remote_id)
+    return started.redirect_url
+
+
+def finish(setup_id: int) -> StoredMethod | None:
+    """Ask the provider and keep the method, once; None while it is not saved. A replaced one gives way (R24)."""
+    setup = MethodSetup.objects.select_related("login", "method").get(pk=setup_id)
+    if setup.status == MethodSetup.Status.DONE:
+        return setup.method
+    try:
+        outcome = get_provider(setup.provider).fetch_setup(setup)
     except ProviderTimeoutError:
-        messages.warning(request, _("La banca non risponde: riprova fra un minuto."))
-        return reverse("area:home")
-    if method is None:
-        messages.warning(request, _("Il metodo non è stato salvato: la banca non lo ha accettato."))
-    else:
-        messages.success(request, _("Metodo salvato: %(name)s.") % {"name": method.label})
-    return reverse("area:home")
+        return None
+    with transaction.atomic(durable=True):
+        setup = MethodSetup.objects.select_for_update(no_key=True, of=("self",)).get(pk=setup_id)
+        if setup.status != MethodSetup.Status.OPEN:
+            return setup.method
+        if outcome.result in (Result.FAILED, Result.CANCELLED):
+            setup.status = MethodSetup.Status.FAILED
+            setup.save(update_fields=["status"])
+            return None
+        if outcome.result != Result.REGISTERED or outcome.saved is None:
+            return None
+        method = auto_renewal.keep_method(login=setup.login, provider=setup.provider, saved=outcome.saved)
+        if method.login_id != setup.login_id:  # R24b: the provider named a method that another login gave
+            setup.status = MethodSetup.Status.FAILED
+            setup.save(update_fields=["status"])
+            return None
+        setup.status, setup.method = MethodSetup.Status.DONE, method
+        setup.save(update_fields=["status", "method"])
+        if setup.replaces_id is not None and setup.replaces_id != method.pk:
+            wallet.replace(old_id=setup.replaces_id, new=method)
+    return method

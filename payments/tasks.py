@@ -5,7 +5,7 @@ import time
 
 from celery import shared_task
 
-from payments import reconciliation, refunds, sync
+from payments import charging, reconciliation, refunds, sync, wallet
 from payments.models import ProviderEvent
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,17 @@ def sync_listings() -> None:
 @shared_task
 def send_refunds() -> None:
     refunds.send_due()
+
+
+@shared_task
+def charge_due() -> None:
+    if charging.run():
+        charge_due.delay()  # a day with many charges; if nobody hears it, beat comes back
+
+
+@shared_task
+def forget_removed() -> None:
+    wallet.forget_removed()
 
 
 @shared_task

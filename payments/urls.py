@@ -8,6 +8,7 @@ ORDER = "area-clienti/ordini/<str:number>/"
 BOX = "area-clienti/pec/<uuid:box_id>/"
 PEC = {"section": "pec"}
 PAY = {"section": "pagamenti"}
+METHODS = "area-clienti/metodi-di-pagamento/"
 urlpatterns = [
     path(BOX + "rinnova/pagamento/", confirm.confirm, name="confirm", kwargs=PEC),
     path(BOX + "rinnova/pagamento/riepilogo/", confirm.confirm_summary, name="confirm_summary", kwargs=PEC),
@@ -15,6 +16,13 @@ urlpatterns = [
     path(BOX + "spazio/riepilogo/", space.summary, name="space_summary", kwargs=PEC),
     path(BOX + "rinnovo-automatico/", views.auto_renewal, name="auto_renewal", kwargs=PEC),
     path(BOX + "rinnovo-automatico/disattiva/", views.auto_renewal_off, name="auto_renewal_off", kwargs=PEC),
+    path(BOX + "rinnovo-automatico/importo/", views.auto_renewal_agree, name="auto_renewal_agree", kwargs=PEC),
+    path(METHODS, views.methods, name="methods", kwargs=PAY),
+    path(METHODS + "aggiungi/", views.method_add, name="method_add", kwargs=PAY),
+    path(METHODS + "salvato/<uuid:setup_id>/", views.method_return, name="method_return", kwargs=PAY),
+    path(METHODS + "<uuid:method_id>/sostituisci/", views.method_add, name="method_replace", kwargs=PAY),
+    path(METHODS + "<uuid:method_id>/predefinito/", views.method_default, name="method_default", kwargs=PAY),
+    path(METHODS + "<uuid:method_id>/rimuovi/", views.method_remove, name="method_remove", kwargs=PAY),
     path(ORDER, views.order, name="order", kwargs=PAY),
     path(ORDER + "esito/", views.outcome, name="outcome", kwargs=PAY),
     path(ORDER + "paga/", views.pay, name="pay", kwargs=PAY),
@@ -23,10 +31,7 @@ urlpatterns = [
     path("pagamenti/<uuid:payment_id>/ritorno/", views.come_back, name="return", kwargs=PAY),
     path("pagamenti/<uuid:payment_id>/carta/", card.card, name="card", kwargs=PAY),
     path("pagamenti/<uuid:payment_id>/carta/paga/", card.card_pay, name="card_pay", kwargs=PAY),
-    path("area-clienti/metodi-di-pagamento/carta/<uuid:setup_id>/", card.card_setup, name="card_setup", kwargs=PAY),
-    path(
-        "area-clienti/metodi-di-pagamento/<uuid:setup_id>/ritorno/", card.setup_return, name="setup_return", kwargs=PAY
-    ),
+    path(METHODS + "carta/<uuid:setup_id>/", card.card_setup, name="card_setup", kwargs=PAY),
     path("paga/", views.visitor_find, name="visitor_find"),
     path("paga/ordine/", views.visitor_pay, name="visitor_pay"),
     path("paga/esito/", views.visitor_outcome, name="visitor_outcome"),

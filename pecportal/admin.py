@@ -120,6 +120,7 @@ MENU: "list[tuple[StrOrPromise, list[Entry]]]" = [
         [
             ("payments.payment", "credit_card", gettext_lazy("Pagamenti")),
             ("payments.autorenewal", "autorenew", gettext_lazy("Rinnovi automatici")),
+            ("payments.scheduledcharge", "event_repeat", gettext_lazy("Addebiti automatici")),
             ("payments.storedmethod", "wallet", gettext_lazy("Metodi di pagamento")),
             ("payments.providerevent", "webhook", gettext_lazy("Eventi dei gestori")),
         ],

@@ -22,6 +22,9 @@ TIMETABLE: dict[str, tuple[str, dict[str, str] | int]] = {
     "payments: compare with the providers": ("payments.tasks.sync_listings", {"minute": "50", "hour": "3-23,0,1"}),
     "payments: send refunds": ("payments.tasks.send_refunds", 60),
     "payments: reconcile": ("payments.tasks.reconcile", {"minute": "20", "hour": "4"}),
+    "payments: automatic renewals": ("payments.tasks.charge_due", {"minute": "10", "hour": "6"}),
+    "payments: automatic renewals, catch up": ("payments.tasks.charge_due", {"minute": "40", "hour": "*/3"}),
+    "payments: forget removed methods": ("payments.tasks.forget_removed", {"minute": "20", "hour": "4"}),
     "mailboxes: tell the platform": ("mailboxes.tasks.sync_platform", 60),
     "mail: send the queue": ("pecportal.tasks.send_mail", 60),
 }

@@ -119,6 +119,13 @@ def distance(days: int | None) -> str:
 
 
 @register.filter
+def card_month(method: object) -> str:
+    """gennaio 2027: the month through whose end a saved card is good."""
+    month, year = getattr(method, "expires_month", None) or 12, getattr(method, "expires_year", None)
+    return _written(date(year, month, 1), "F Y") if year else ""
+
+
+@register.filter
 def years(count: int | None) -> str:
     """1 anno, 3 anni."""
     return ngettext("%(n)s anno", "%(n)s anni", count or 0) % {"n": count or 0}

@@ -80,6 +80,12 @@ OPS_EMAIL = env.str("OPS_EMAIL", default="ops@posta.example" if not PRODUCTION e
 GRACE_DAYS = env.int("GRACE_DAYS", default=90)  # R13
 ORDER_LAPSE_DAYS = env.int("ORDER_LAPSE_DAYS", default=90)  # R12b
 CHARGE_DAYS_BEFORE = env.int("CHARGE_DAYS_BEFORE", default=7)  # R24
+CHARGE_RETRY_DAYS = env.list("CHARGE_RETRY_DAYS", cast=int, default=[7, 5, 3, 1, 0])  # R24: days before the expiry
+AUTO_NOTICE_DAYS = env.int("AUTO_NOTICE_DAYS", default=30)  # R25
+if AUTO_NOTICE_DAYS < 30 or min(CHARGE_RETRY_DAYS, default=0) < 0:
+    raise ImproperlyConfigured(
+        "AUTO_NOTICE_DAYS is at least 30, the law's; CHARGE_RETRY_DAYS are days before the expiry, such as 7,3,0."
+    )
 NOTICE_DAYS = sorted(  # R27: days from the expiry, negative before it
     set(env.list("NOTICE_DAYS", cast=int, default=[-90, -60, -30, -15, -7, -1, 1, 30, 60, 83, 89]))
 )

@@ -190,23 +190,7 @@ def place_renewal(
                 kind=Kind.RENEWAL, box=box, user=user, years=years, email=email, method=method, totals=priced.totals,
                 terms_version=terms_version, terms_ip=terms_ip, immediate_start=immediate_start, now=now, today=today,
             )  # fmt: skip
-            line = OrderLine.objects.create(
-                order=order,
-                kind=Kind.RENEWAL,
-                mailbox=box,
-                plan=choice.plan,
-                mailbox_gb=choice.mailbox_gb,
-                archive_gb=choice.archive_gb,
-                base_price=priced.line.base_price,
-                billed_mailbox_gb=priced.line.billed_mailbox_gb,
-                mailbox_gb_price=priced.line.mailbox_gb_price,
-                billed_archive_gb=priced.line.billed_archive_gb,
-                archive_gb_price=priced.line.archive_gb_price,
-                net=priced.line.net,
-                archive_loss_accepted=choice.archive_loss_accepted,
-                old_expiry=box.expires_on,
-            )
-            HolderSnapshot.objects.create(line=line, **{**box.holder.identity(), **holder})
+            line = _write_line(order, box, choice, priced, holder)
             send_confirmation(order=order, line=line, box=box, new_expiry=priced.new_expiry)
     except IntegrityError as error:
         # The constraint line_one_open_per_box: another connection was quicker.
@@ -217,14 +201,53 @@ def place_renewal(
     return order
 
 
+def place_automatic(
+    *, box: Mailbox, choice: Choice, priced: Quote, email: str, method: str, terms_version: str, agreed_at: datetime
+) -> Order:
+    """The renewal that an automatic charge pays, nobody being there: with the terms of its consent (R24).
+
+    In the caller's transaction, `box` locked and looked at (`facts`, `problems_of`); raises IntegrityError where an
+    open order stands all the same (R9). No confirmation is sent: the notice announced it, the outcome is told.
+    """
+    order = write_order(
+        kind=Kind.RENEWAL, box=box, user=None, years=priced.years, email=email, method=method, totals=priced.totals,
+        terms_version=terms_version, terms_ip=None, immediate_start=False, now=clock.now(), today=clock.today(),
+        terms_accepted_at=agreed_at,
+    )  # fmt: skip
+    _write_line(order, box, choice, priced, {})
+    return order
+
+
+def _write_line(order: Order, box: Mailbox, choice: Choice, priced: Quote, holder: dict[str, object]) -> OrderLine:
+    line = OrderLine.objects.create(
+        order=order,
+        kind=Kind.RENEWAL,
+        mailbox=box,
+        plan=choice.plan,
+        mailbox_gb=choice.mailbox_gb,
+        archive_gb=choice.archive_gb,
+        base_price=priced.line.base_price,
+        billed_mailbox_gb=priced.line.billed_mailbox_gb,
+        mailbox_gb_price=priced.line.mailbox_gb_price,
+        billed_archive_gb=priced.line.billed_archive_gb,
+        archive_gb_price=priced.line.archive_gb_price,
+        net=priced.line.net,
+        archive_loss_accepted=choice.archive_loss_accepted,
+        old_expiry=box.expires_on,
+    )
+    HolderSnapshot.objects.create(line=line, **{**box.holder.identity(), **holder})
+    return line
+
+
 def _open_order(box_id: int) -> Order | None:
     line = open_renewal_lines().filter(mailbox_id=box_id).first()
     return line.order if line else None
 
 
 def write_order(
-    *, kind: Kind, box: Mailbox, user: User, years: int | None, email: str, method: str, totals: pricing.Totals,
-    terms_version: str, terms_ip: str | None, immediate_start: bool, now: datetime, today: date,
+    *, kind: Kind, box: Mailbox, user: User | None, years: int | None, email: str, method: str,
+    totals: pricing.Totals, terms_version: str, terms_ip: str | None, immediate_start: bool, now: datetime,
+    today: date, terms_accepted_at: datetime | None = None,
 ) -> Order:  # fmt: skip
     """The order row with what R8 freezes of the account and the contract; the caller adds its lines."""
     billing: BillingProfile | None = getattr(box.owner, "billing", None)
@@ -242,7 +265,7 @@ def write_order(
         total=totals.total,
         amount_due=totals.total,
         terms_version=terms_version,
-        terms_accepted_at=now,
+        terms_accepted_at=terms_accepted_at or now,
         terms_ip=terms_ip,
         is_consumer=bool(billing and billing.is_consumer),
         immediate_start=immediate_start,
@@ -251,7 +274,8 @@ def write_order(
     )
     if billing is not None:
         BillingSnapshot.objects.create(order=order, **billing.identity())
-    OrderEvent.objects.create(order=order, after=order.status, actor=user, why=_("confermato dal cliente"))
+    why = _("confermato dal cliente") if user else _("rinnovo automatico")
+    OrderEvent.objects.create(order=order, after=order.status, actor=user, why=why)
     return order
 
 

@@ -40,6 +40,8 @@ WRITERS = {  # what may assign the state of a thing, and to whom (DESIGN §3)
     r"\.expires_on = ": {"mailboxes/flows.py"},
     r"\.delete_from = ": {"mailboxes/flows.py"},
     r"\.auto_renews = ": {"payments/auto_renewal.py"},
+    r"\.auto_over_for = ": {"payments/auto_renewal.py", "payments/scheduled.py"},
+    r"\brow\.status, row\.due_on = ": {"payments/scheduled.py"},
 }
 
 

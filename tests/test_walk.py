@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from payments.models import Payment
+from payments.models import MethodSetup, Payment, StoredMethod
 from renewals.models import Order
 from tests.conftest import CODES
 from tests.helpers import place, start_card
@@ -67,9 +67,14 @@ def world(make_box, alice, carla, box):
     carlas = make_box(carla, "carla")
     order = place(box, alice)
     payment = start_card(order, alice)
+    method = StoredMethod.objects.create(
+        login=alice, provider="sandbox", remote_id="card_w", label="Carta di Alice 9999"
+    )
+    setup = MethodSetup.objects.create(login=alice, provider="sandbox", remote_id="sbxs_w")
     values = {
         "box_id": str(box.public_id), "number": order.number, "payment_id": str(payment.public_id),
-        "remote_id": payment.remote_id, "provider": "sandbox", "version": "2026-11", "uidb64": "MQ", "token": "abc-def",
+        "remote_id": payment.remote_id, "provider": "sandbox", "method_id": str(method.public_id),
+        "setup_id": str(setup.public_id), "version": "2026-11", "uidb64": "MQ", "token": "abc-def",
     }  # fmt: skip
     return {"values": values, "order": order, "box": box, "second": second, "carlas": carlas}
 
@@ -84,6 +89,7 @@ def secrets_of_alice(world) -> list[str]:
     return [
         "alice@pec.example", "seconda@pec.example", "alice@posta.example", "alice.contatto@posta.example", "Rossi",
         "Bianchi", CODES["alice"], CODES["bruno"], world["order"].number, "2000001@", "ordine@posta.example",
+        "Carta di Alice 9999",
     ]  # fmt: skip
 
 
@@ -126,7 +132,7 @@ def test_a_stranger_sees_and_moves_nothing(world, carla, who):
             continue
         for method in ("get", "post"):
             response = getattr(client, method)(path, follow=False)
-            if re.search(r"<(uuid:box_id|str:number)>", route):
+            if re.search(r"<(uuid:box_id|str:number|uuid:method_id|uuid:setup_id)>", route):
                 assert response.status_code in (404, 405), (method, path, response.status_code)
                 walked += 1
             leaked = [s for s in secrets_of_alice(world) if s in body(response) and s not in path]
@@ -162,7 +168,7 @@ def test_a_mailbox_login_sees_its_box_and_nothing_of_the_account(world, alice):
     client.force_login(world["second"].login, backend="mailboxes.backends.MailboxBackend")
     forbidden = [
         "alice@pec.example", "alice@posta.example", "alice.contatto@posta.example", "Rossi", CODES["alice"],
-        world["order"].number, "2000001@",
+        world["order"].number, "2000001@", "Carta di Alice 9999",
     ]  # fmt: skip
     own = {**world["values"], "box_id": str(world["second"].public_id)}
     seen = 0

@@ -15,7 +15,7 @@ from mailboxes.admin.base import MOST_FOUND, ReadOnlyAdmin, ReadOnlyInline
 from mailboxes.admin.finding import boxes_found
 from mailboxes.admin.shown import badge, shown
 from mailboxes.models import Mailbox
-from payments.models import AutoRenewal, StoredMethod
+from payments.models import AutoRenewal, ScheduledCharge, StoredMethod
 
 
 def masked(remote_id: str) -> str:
@@ -123,3 +123,36 @@ class AutoRenewalAdmin(ReadOnlyAdmin):
     @display(description=gettext_lazy("Stato"))
     def state(self, renewal: AutoRenewal) -> SafeString:
         return badge("success", _("Attivo")) if renewal.ended_at is None else badge(None, _("Finito"))
+
+
+@admin.register(ScheduledCharge)
+class ScheduledChargeAdmin(ReadOnlyAdmin):
+    list_display = ("box", "expiry", "status", "amount_in_euro", "next_step", "tries", "why")
+    list_filter = ("status",)
+    list_select_related = ("box__address",)
+    search_fields = ("box__address__name",)
+    search_help_text = gettext_lazy("Inizio dell'indirizzo PEC, titolare o account")
+    ordering = ("-id",)
+    fieldsets = (
+        (None, {"fields": (("box_link", "status"), ("expiry", "years"), ("amount_in_euro", "order_link"))}),
+        (gettext_lazy("Addebito"), {"fields": (("next_step", "tries"), "why")}),
+        (gettext_lazy("Avviso e consenso"), {"fields": (("noticed", "notice_in_time"), ("asked", "asked_again"))}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ScheduledCharge]:
+        return super().get_queryset(request).select_related("box__address", "order")
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        boxes = list(Mailbox.objects.filter(boxes_found(term)).values_list("pk", flat=True)[:MOST_FOUND])
+        return queryset.filter(box__in=boxes), False
+
+    amount_in_euro = shown("amount", gettext_lazy("Importo"))
+    next_step = shown("due_on", gettext_lazy("Prossimo passo il"))
+    noticed = shown("notice_sent_at", gettext_lazy("Avviso inviato il"))
+    asked = shown("consent_asked_on", gettext_lazy("Consenso chiesto il"))
+    asked_again = shown("consent_asked_again_on", gettext_lazy("Consenso chiesto ancora il"))
+    box_link = shown("box", gettext_lazy("Casella"))
+    order_link = shown("order", gettext_lazy("Ordine"))

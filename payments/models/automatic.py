@@ -61,9 +61,10 @@ class ScheduledCharge(models.Model):
         Status.ANNOUNCED: frozenset({Status.CONSENT, Status.TRYING, Status.FAILED, Status.CANCELLED}),
         Status.CONSENT: frozenset({Status.ANNOUNCED, Status.FAILED, Status.CANCELLED}),
         Status.TRYING: frozenset({Status.CHARGED, Status.FAILED, Status.CANCELLED}),
-        Status.FAILED: frozenset(),
-        Status.CHARGED: frozenset(),
-        Status.CANCELLED: frozenset(),
+        # Switched on once more for the same expiry: a new consent begins it anew.
+        Status.FAILED: frozenset({Status.ANNOUNCED}),
+        Status.CHARGED: frozenset({Status.ANNOUNCED}),
+        Status.CANCELLED: frozenset({Status.ANNOUNCED}),
     }
 
     box = models.ForeignKey(Mailbox, on_delete=models.PROTECT, related_name="scheduled_charges")

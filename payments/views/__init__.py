@@ -1,15 +1,17 @@
 """The pages of paying: thin edges around payments.flows, a module a theme."""
 
-from .automatic import auto_renewal, auto_renewal_off
+from .automatic import auto_renewal, auto_renewal_agree, auto_renewal_off
 from .orders import cancel, order, outcome
 from .paying import come_back, pay, transfer
 from .sandbox import sandbox
 from .visitors import find as visitor_find
 from .visitors import outcome as visitor_outcome
 from .visitors import pay as visitor_pay
+from .wallet import method_add, method_default, method_remove, method_return, methods
 from .webhooks import webhook
 
 __all__ = [
-    "auto_renewal", "auto_renewal_off", "cancel", "come_back", "order", "outcome", "pay", "sandbox", "transfer",
-    "visitor_find", "visitor_outcome", "visitor_pay", "webhook",
+    "auto_renewal", "auto_renewal_agree", "auto_renewal_off", "cancel", "come_back", "method_add", "method_default",
+    "method_remove", "method_return", "methods", "order", "outcome", "pay", "sandbox", "transfer", "visitor_find",
+    "visitor_outcome", "visitor_pay", "webhook",
 ]  # fmt: skip

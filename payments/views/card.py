@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from payments import flows, setups, visitors
+from payments import flows, visitors
 from payments.models import MethodSetup, Payment
 from payments.providers.base import ProviderTimeoutError
 from payments.providers.stripe import CardRefusedError, Stripe
@@ -104,20 +104,11 @@ def card_pay(request: HttpRequest, payment_id: object, **kwargs: object) -> Http
 def card_setup(request: HttpRequest, setup_id: object, **kwargs: object) -> HttpResponse:
     """The page where a card is saved without paying."""
     setup = get_object_or_404(MethodSetup, public_id=setup_id, login=user_of(request), provider=Stripe.name)
-    back = reverse("payments:setup_return", args=[setup.public_id])
+    back = reverse("payments:method_return", args=[setup.public_id])
     if setup.status != MethodSetup.Status.OPEN:
         return redirect(back)
     try:
         secret = Stripe().setup_form(setup)
     except ProviderTimeoutError:
         return render(request, "payments/card_away.html", {}, status=503)
-    return _page(request, secret, back=back, cancel_url=reverse("area:home"))
-
-
-@login_required
-@require_http_methods(["GET", "HEAD"])
-@never_cache
-def setup_return(request: HttpRequest, setup_id: object, **kwargs: object) -> HttpResponse:
-    """Back from where a method was saved: ask the provider, keep it, show the methods."""
-    setup = get_object_or_404(MethodSetup, public_id=setup_id, login=user_of(request))
-    return redirect(setups.came_back(request, setup))
+    return _page(request, secret, back=back, cancel_url=reverse("payments:methods"))

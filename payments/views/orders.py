@@ -34,10 +34,11 @@ LOOKS = 24  # how often the outcome page looks again by itself before it asks th
 
 
 def _switched_on(order: Order) -> AutoRenewal | None:
-    """The automatic renewal that this order's payment switched on, while it stands (R23)."""
-    if order.paid_at is None:
-        return None
-    return AutoRenewal.objects.filter(order=order, ended_at=None).select_related("box__address").first()
+    """The automatic renewal that this order's payment switched on, or that placed it, while it stands (R23, R24)."""
+    standing = AutoRenewal.objects.filter(ended_at=None).select_related("box__address")
+    if order.placed_by_id is None:
+        return standing.filter(box__scheduled_charges__order=order).first()
+    return standing.filter(order=order).first() if order.paid_at is not None else None
 
 
 def _where(request: HttpRequest, order: Order) -> tuple[Panel, AutoRenewal | None]:

@@ -10,12 +10,12 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from mailboxes import rules
-from mailboxes.flows import measured
+from mailboxes.flows import limits, measured
 from mailboxes.models import Mailbox
 from mailboxes.models.boxes import MailboxQuerySet, Phase
 from mailboxes.platform.base import Usage
-from payments import auto_renewal
-from payments.models import AutoRenewal, Payment
+from payments import auto_renewal, readiness
+from payments.models import AutoRenewal, Payment, ScheduledCharge
 from pecportal.area import dates
 from pecportal.area.wording import Said
 from renewals import space
@@ -34,7 +34,10 @@ def owned_by(user: User) -> MailboxQuerySet:
 
 
 def with_details(boxes: QuerySet[Mailbox], user: User) -> QuerySet[Mailbox]:
-    """What cards need, in one query more than the boxes' own: the open renewal order, and whether `user` may see it."""
+    """What cards need, in one query more than the boxes' own: the open renewal order, and whether `user` may see it.
+
+    Of automatic renewal one row each, by a unique index: the consent that stands, the charge of this expiry.
+    """
     order = OuterRef("order_id")
     lines = open_renewal_lines().annotate(
         order_visible=Exists(Order.objects.visible_to(user).filter(pk=order)),
@@ -43,9 +46,23 @@ def with_details(boxes: QuerySet[Mailbox], user: User) -> QuerySet[Mailbox]:
     lives = Mailbox.objects.filter(address=OuterRef("address")).exclude(phase=Phase.DELETED)
     return (
         boxes.select_related("address", "plan", "next_plan", "holder", "domain")
-        .annotate(lives_again=Exists(lives))
+        .annotate(lives_again=Exists(lives), **_automatic())
         .prefetch_related(Prefetch("order_lines", queryset=lines, to_attr="open_renewals"))
     )
+
+
+def _automatic() -> dict[str, Subquery]:
+    """What payments.readiness looks at, of boxes that renew by themselves."""
+    consent = AutoRenewal.objects.filter(box=OuterRef("pk"), ended_at=None)
+    charge = ScheduledCharge.objects.filter(box=OuterRef("pk"), expiry=OuterRef("expires_on"))
+    of_consent = {"agreed": "amount", "card_month": "method__expires_month", "card_year": "method__expires_year"}
+    of_charge = {"status": "status", "due_on": "due_on", "amount": "amount", "why": "why"}
+    to_consumer = charge.filter(box__owner__billing__is_consumer=True)
+    return {
+        **{f"auto_{name}": Subquery(consent.values(field)[:1]) for name, field in of_consent.items()},
+        **{f"charge_{name}": Subquery(charge.values(field)[:1]) for name, field in of_charge.items()},
+        "consumer_told_in_time": Subquery(to_consumer.values("notice_in_time")[:1]),
+    }
 
 
 @dataclass(frozen=True)
@@ -157,7 +174,56 @@ class BoxCard:
         """The day of the next automatic charge, where one will come for this expiry (R4, R24)."""
         if self.reason is not Reason.AUTO_RENEWAL or self.box.expires_on is None:
             return None
-        return Said(max(auto_renewal.charge_day(self.box.expires_on), self.today), self.today)
+        announced = getattr(self.box, "charge_due_on", None)
+        return Said(announced or max(auto_renewal.charge_day(self.box.expires_on), self.today), self.today)
+
+    @property
+    def auto_findings(self) -> list[readiness.Finding]:
+        """What stands against the next automatic charge, or is under way, with what to do (R24)."""
+        box = self.box
+        if not box.auto_renews or not self.shows_auto or box.expires_on is None or box.expires_on < self.today:
+            return []
+        status = getattr(box, "charge_status", None) or ""
+        charge_on = self.charge.day if self.charge else None
+        facts = readiness.Facts(
+            has_method=getattr(box, "auto_agreed", None) is not None,
+            charge_on=charge_on,
+            expires_on=box.expires_on,
+            card_month=getattr(box, "auto_card_month", None),
+            card_year=getattr(box, "auto_card_year", None),
+            status=status,
+            retry_on=getattr(box, "charge_due_on", None),
+            amount=getattr(box, "charge_amount", None),
+            agreed=getattr(box, "auto_agreed", None),
+            why=getattr(box, "charge_why", None) or "",
+            order_open=self.order is not None,
+            lacks_space=self._lacks_space,
+        )
+        return readiness.findings(facts)
+
+    @property
+    def _lacks_space(self) -> bool:
+        """What is used does not fit plan and GB of the next period (R7), as far as the mail system told."""
+        box, used = self.box, {meter.archive: meter.used for meter in self.meters}
+        if not used:
+            return False
+        choice = auto_renewal.next_choice(box)
+        fit = rules.fits(
+            limits=limits(choice.plan), mailbox_gb=choice.mailbox_gb, archive_gb=choice.archive_gb,
+            mailbox_used=used.get(False, 0), archive_used=used.get(True, 0), drop_archive=not choice.plan.has_archive,
+        )  # fmt: skip
+        return fit.fit is not rules.Fit.FITS
+
+    @property
+    def missed_because(self) -> list[readiness.Finding]:
+        """Why no charge comes for this expiry, where that is known."""
+        known = (readiness.Code.CONSENT, readiness.Code.FAILED)
+        return [found for found in self.auto_findings if found.code in known]
+
+    @property
+    def free_exit(self) -> bool:
+        """The law's notice did not go in time: a consumer may leave free until the next expiry (R25)."""
+        return bool(self.charge) and getattr(self.box, "consumer_told_in_time", None) is False
 
     @property
     def shows_auto(self) -> bool:

@@ -10,7 +10,7 @@ from lifecycle import flows as lifecycle
 from mailboxes.flows import open_domain
 from mailboxes.models import Holder, Mailbox, Plan, Price, VatRate
 from payments import flows as money
-from payments.models import AutoRenewal, Case, Payment, ProviderEvent, Receipt, StoredMethod
+from payments.models import AutoRenewal, Case, Payment, ProviderEvent, Receipt, ScheduledCharge, StoredMethod
 from payments.providers import sandbox
 from renewals.models import Order
 from tests.helpers import pay_card, pay_transfer, place, start_card
@@ -47,9 +47,13 @@ def world(make_box, alice, carla, dario, plans, today) -> SimpleNamespace:
     pay_transfer(cancelled, dario, reference="TARDI")
     payment = pay_card(card, alice)
     ProviderEvent.objects.create(provider="sandbox", event_id="evt-1", remote_id=payment.remote_id)
+    ScheduledCharge.objects.create(
+        box=boxes["presto"], expiry=boxes["presto"].expires_on, amount=Decimal("12.08"), years=1, due_on=today
+    )
     lifecycle.run_for(today)
     first = {m.__name__: m.objects.order_by("pk").first() for m in (
-        AutoRenewal, Case, Holder, Payment, Plan, Price, ProviderEvent, Receipt, StoredMethod, VatRate
+        AutoRenewal, Case, Holder, Payment, Plan, Price, ProviderEvent, Receipt, ScheduledCharge, StoredMethod,
+        VatRate,
     )}  # fmt: skip
     assert None not in first.values()
     orders = {o.pk: o for o in Order.objects.all()}

@@ -127,8 +127,8 @@ MESSAGES = {  # as PayPal words them
 
 
 ISSUES = {
-    "INSTRUMENT_DECLINED": "The instrument presented  was either declined by the processor or bank, or it can't be used "
-    "for this payment.",
+    "INSTRUMENT_DECLINED": "The instrument presented  was either declined by the processor or bank, or it can't be "
+    "used for this payment.",
     "INVALID_RESOURCE_ID": "Specified resource ID does not exist. Please check the resource ID and try again.",
     "ORDER_ALREADY_CAPTURED": "Order already captured. If 'intent=CAPTURE' only one capture per order is allowed.",
 }

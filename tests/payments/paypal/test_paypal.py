@@ -235,7 +235,7 @@ def test_an_account_saved_without_paying_and_forgotten(paypal, alice):
     setup.remote_id = started.remote_id
     setup.save()
     paypal.approve(started.remote_id)
-    method = setups.finish(setup)
+    method = setups.finish(setup.pk)
     assert (method.login, method.label, list(paypal.vault)) == (alice, "PayPal m•••@posta.example", [method.remote_id])
     PayPal().forget(method)
     PayPal().forget(method)
@@ -247,7 +247,7 @@ def test_one_that_was_not_approved_is_not_saved(paypal, alice):
     started = PayPal().start_setup(setup, return_url="https://area.example/r/", cancel_url="https://area.example/c/")
     MethodSetup.objects.update(remote_id=started.remote_id)
     setup.refresh_from_db()
-    assert setups.finish(setup) is None
+    assert setups.finish(setup.pk) is None
     assert (MethodSetup.objects.get().status, StoredMethod.objects.count()) == ("failed", 0)
 
 

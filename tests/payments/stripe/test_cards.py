@@ -240,9 +240,9 @@ def test_a_card_saved_without_paying(client, peer, alice, number):
     assert started.redirect_url == f"/area-clienti/metodi-di-pagamento/carta/{setup.public_id}/"
     secret = text(client.get(started.redirect_url)).split('data-secret="')[1].split('"')[0]
     setup.refresh_from_db()
-    assert setups.finish(setup) is None  # nothing typed yet
+    assert setups.finish(setup.pk) is None  # nothing typed yet
     peer.type_card(secret, number)
-    client.get(f"/area-clienti/metodi-di-pagamento/{setup.public_id}/ritorno/")
+    client.get(f"/area-clienti/metodi-di-pagamento/salvato/{setup.public_id}/")
     method = StoredMethod.objects.get()
     assert (method.login, method.label[-4:], MethodSetup.objects.get().method) == (alice, number[-4:], method)
     assert peer.charged() == 0
@@ -255,7 +255,7 @@ def test_a_stranger_does_not_see_a_card_being_saved(peer, alice, carla):
     setup = MethodSetup.objects.create(login=alice, provider="stripe", remote_id="seti_x")
     stranger = Client()
     stranger.force_login(carla, backend="accounts.backends.AccountBackend")
-    for tail in (f"carta/{setup.public_id}/", f"{setup.public_id}/ritorno/"):
+    for tail in (f"carta/{setup.public_id}/", f"salvato/{setup.public_id}/"):
         assert stranger.get(f"/area-clienti/metodi-di-pagamento/{tail}").status_code == 404
 
 
