@@ -5,7 +5,7 @@ that take an order expect its row locked by the caller. Lock order: order → re
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 
 from django.db import transaction
@@ -52,10 +52,15 @@ def refusal_to_pay(order: Order, *, begun_on: date) -> str:
 
     Money begun by E+90 still renews while no box of the order is DELETING.
     """
+    boxes = [line.mailbox for line in order.lines.select_related("mailbox")]
+    return refusal_for(order, boxes, begun_on=begun_on)
+
+
+def refusal_for(order: Order, boxes: Iterable[Mailbox | None], *, begun_on: date) -> str:
+    """The same of an order whose boxes are at hand: nothing is asked of the database."""
     if not order.is_awaiting_payment:
         return _("l'ordine è %(status)s") % {"status": order.get_status_display().lower()}
-    for line in order.lines.select_related("mailbox"):
-        box = line.mailbox
+    for box in boxes:
         if box is None:
             continue
         if box.phase in (Phase.DELETING, Phase.DELETED):
@@ -75,9 +80,33 @@ def mark_paid(order: Order, *, why: str, actor: User | None = None) -> None:
 
     Raises IllegalMoveError when the order is not awaiting payment: callers ask refusal_to_pay first.
     """
+    mark_all_paid([order], why=why, actor=actor)
+
+
+def mark_all_paid(orders: Sequence[Order], *, why: str, actor: User | None = None) -> None:
+    """mark_paid for many locked orders in a handful of queries (a bank statement)."""
     now = clock.now()
-    _fix_fiscal_data(order, now)
-    _move(order, Order.Status.PAID, why=why, actor=actor, paid_at=now, collected_at=now)
+    for order in orders:
+        if Order.Status.PAID not in Order.MOVES[order.status]:
+            raise IllegalMoveError(f"{order.number}: {order.status} → {Order.Status.PAID}")
+    _fix_fiscal_data(orders, now)
+    OrderEvent.objects.bulk_create(
+        OrderEvent(order=order, before=order.status, after=Order.Status.PAID, actor=actor, why=why) for order in orders
+    )
+    stamps = {"status": Order.Status.PAID, "paid_at": now, "collected_at": now}
+    Order.objects.filter(pk__in=[order.pk for order in orders]).update(**stamps)
+    for order in orders:
+        for name, value in stamps.items():
+            setattr(order, name, value)
+
+
+def mark_collected(order: Order, *, why: str, actor: User | None = None) -> None:
+    """The money that a public body had promised is all there (locked order, fulfilled on its commitment, R26c)."""
+    if not order.awaits_collection:
+        raise IllegalMoveError(f"{order.number}: nothing is to be collected")
+    order.collected_at = clock.now()
+    order.save(update_fields=["collected_at"])
+    OrderEvent.objects.create(order=order, before=order.status, after=order.status, actor=actor, why=why)
 
 
 class _Invoiceable(BillingForm):
@@ -90,24 +119,35 @@ class _Invoiceable(BillingForm):
         """No instance is made."""
 
 
-def _fix_fiscal_data(order: Order, now: datetime) -> None:
+def _fix_fiscal_data(orders: Sequence[Order], now: datetime) -> None:
     """VAT rate and billing data are those of the day the payment is registered (R8); the total never moves.
 
     Billing data that no invoice could be made from do not replace those of the confirmation. A VAT rate that is missing
     today is an alarm and leaves that of the confirmation: registered money is never turned away.
     """
     rate = prices_on(clock.rome_date(now)).rate
-    if rate is None:
-        log.critical("no VAT rate in force: order %s keeps that of its confirmation", order.number)
-    elif rate != order.vat_rate:
-        split = pricing.resplit(order.total, rate)
-        order.vat_rate, order.taxable, order.vat = rate, split.taxable, split.vat
-        order.save(update_fields=["vat_rate", "taxable", "vat"])
-    today_billing: BillingProfile | None = getattr(order.owner, "billing", None)
-    if today_billing is not None and _Invoiceable(data=today_billing.identity()).is_valid():
-        BillingSnapshot.objects.update_or_create(order=order, defaults={**today_billing.identity(), "fixed_at": now})
-    else:
-        BillingSnapshot.objects.filter(order=order).update(fixed_at=now)
+    fixed, kept = [], []
+    for order in orders:
+        if rate is None:
+            log.critical("no VAT rate in force: order %s keeps that of its confirmation", order.number)
+        elif rate != order.vat_rate:
+            split = pricing.resplit(order.total, rate)
+            order.vat_rate, order.taxable, order.vat = rate, split.taxable, split.vat
+            order.save(update_fields=["vat_rate", "taxable", "vat"])
+        today_billing: BillingProfile | None = getattr(order.owner, "billing", None)
+        confirmed: BillingSnapshot | None = getattr(order, "billing", None)
+        identity = today_billing.identity() if today_billing else {}
+        changed = bool(identity) and (confirmed is None or identity != confirmed.identity())
+        if changed and _Invoiceable(data=identity).is_valid():
+            fixed.append(BillingSnapshot(order=order, fixed_at=now, **identity))
+        else:
+            kept.append(order.pk)
+    if fixed:
+        BillingSnapshot.objects.bulk_create(
+            fixed, update_conflicts=True, unique_fields=["order"], update_fields=[*BillingSnapshot.COPIED, "fixed_at"]
+        )
+    if kept:
+        BillingSnapshot.objects.filter(order__in=kept).update(fixed_at=now)
 
 
 def fulfil(order_id: int, *, on_attention: Callable[[int], None] | None = None) -> bool:
