@@ -103,6 +103,9 @@ def test_who_may_only_look_registers_nothing(client, box, alice, dario, staff):
     assert [client.get(base + "change/").status_code, client.post(base + "registra/").status_code] == [200, 403]
     assert (client.post(base + "change/").status_code, client.get(UPLOAD).status_code) == (403, 403)
     assert Receipt.objects.count() == 0
+    nobody = User.objects.create_user("curiosa", PASSWORD, is_staff=True)
+    client.force_login(nobody, backend="accounts.backends.AccountBackend")
+    assert client.get(base + "change/").status_code == 403
 
 
 def test_a_preview_of_many_rows_asks_as_little_as_of_few(staff, box, alice, django_assert_max_num_queries):
