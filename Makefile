@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .SILENT:
-.PHONY: help setup run test check lock system
+.PHONY: help setup run test check bench lock system
 
 PORT ?= 8000
 PYTHON := .venv/bin/python
@@ -13,6 +13,7 @@ help:
 	echo "make run     set up, and serve the demo at http://localhost:$(PORT) (PORT=8080 make run for another port)"
 	echo "make test    the whole suite, on a throwaway PostgreSQL and Redis"
 	echo "make check   linters, types, layers, templates, deployment and database checks, known vulnerabilities"
+	echo "make bench   figures against their limits, on a throwaway PostgreSQL and Redis"
 	echo "make setup   the virtual environment alone"
 	echo "make lock    write both lock files anew from pyproject.toml"
 
@@ -118,6 +119,9 @@ check: setup system
 	for title in "$${failed[@]}"; do echo "FAILED: $$title"; done
 	echo "check: $$passed passed, $${#failed[@]} failed"
 	[ $${#failed[@]} = 0 ]
+
+bench: setup system
+	tests/with_services $(PYTHON) tests/bench/run
 
 lock: setup
 	echo "Resolving requirements.lock and requirements-dev.lock …"

@@ -1,19 +1,17 @@
 """Bank money: receipts that arrived, and the orders they pay (R21, R21b)."""
 
 import re
-from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet, Sum
 from django.utils.translation import gettext as _
-from stdnum import iso11649
 
 from accounts.models import User
 from payments import cases
+from payments.allotment import Allocated, Standing, cases_of, decide
 from payments.flows import MOST, after_paid, missing
 from payments.models import Allocation, Case, Receipt
 from pecportal import clock
@@ -21,7 +19,7 @@ from pecportal.errors import RefusedError
 from pecportal.formats import euro
 from renewals import settle
 from renewals.models import Order
-from renewals.references import creditor_reference
+from renewals.references import creditor_reference, numbers_in
 
 __all__ = ["Allocated", "allocate", "creditor_reference", "find_order", "record_and_match", "record_receipt"]
 
@@ -30,11 +28,7 @@ OLDEST_VALUE_DATE = timedelta(days=366)
 
 def find_order(remittance: str) -> Order | None:
     """The order a causale names, by a valid creditor reference or by the order number itself; None when unsure."""
-    text = re.sub(r"[^0-9A-Z]", "", remittance.upper())
-    found = {m for m in re.findall(r"(?=(RF\d\d[RSAD][2-9A-HJ-NP-Z]{6}))", text) if iso11649.is_valid(m)}
-    numbers = {f"{m[4]}-{m[5:]}" for m in found}
-    numbers |= {f"{a}-{b}" for a, b in re.findall(r"\b([RSAD])-([2-9A-HJ-NP-Z]{6})\b", remittance.upper())}
-    orders = list(Order.objects.filter(number__in=numbers)[:2])
+    orders = list(Order.objects.filter(number__in=numbers_in(remittance))[:2])
     return orders[0] if len(orders) == 1 else None
 
 
@@ -97,20 +91,6 @@ def _cut(text: str, most: int) -> str:
     return text.replace("\x00", "").strip()[:most]
 
 
-@dataclass(frozen=True)
-class Allocated:
-    """What an allocation did: how much it gave, what the order still misses, what is left, or why it was refused."""
-
-    given: Decimal = Decimal(0)
-    missing: Decimal = Decimal(0)
-    left: Decimal = Decimal(0)
-    refusal: str = ""
-
-    @property
-    def paid(self) -> bool:
-        return not self.refusal and self.missing == 0
-
-
 def allocate(*, receipt_id: int, order_id: int, actor: User) -> Allocated:
     """Give an order what it still lacks out of a receipt (§4 Receipt).
 
@@ -133,40 +113,30 @@ def _allocate(order: Order, receipt: Receipt, actor: User) -> Allocated:
         raise RefusedError(
             _("Una parte di questo accredito ha pagato un ordine di un altro account: il resto si può solo restituire.")
         )
-    # The value date decides only for money that is registered after the last day (R21b).
-    refusal = settle.refusal_to_pay(order, begun_on=min(receipt.value_date, clock.today()))
-    if not refusal and receipt.currency != settings.CURRENCY:
-        refusal = _("valuta diversa")
-    if refusal:
-        cases.settle_receipt(
-            receipt=receipt, actor=actor,
-            resolution=_("non ha pagato l'ordine %(order)s: %(why)s") % {"order": order, "why": refusal},
-        )  # fmt: skip
-        cases.open_case(Case.Kind.MONEY_TOO_LATE, order=order, receipt=receipt, amount=left, detail=refusal)
-        return Allocated(left=left, refusal=refusal)
-    due = missing(order)
-    given = min(left, due)
-    Allocation.objects.create(order=order, amount=given, receipt=receipt, made_by=actor)
-    result = Allocated(given=given, missing=due - given, left=left - given)
-    told = _("attribuiti %(given)s all'ordine %(order)s") % {"given": euro(given), "order": order}
+    standing = Standing(order, [line.mailbox for line in order.lines.select_related("mailbox")], missing(order))
+    result = decide(standing, left=left, value_date=receipt.value_date, currency=receipt.currency, today=clock.today())
+    told = _("attribuiti %(given)s all'ordine %(order)s") % {"given": euro(result.given), "order": order}
+    if result.refusal:
+        told = _("non ha pagato l'ordine %(order)s: %(why)s") % {"order": order, "why": result.refusal}
     cases.settle_receipt(receipt=receipt, actor=actor, resolution=told)
+    if result.given:
+        Allocation.objects.create(order=order, amount=result.given, receipt=receipt, made_by=actor)
+        cases.close_short(order=order, actor=actor, resolution=_("saldato") if result.paid else told)
     if result.paid:
-        settle.mark_paid(order, why=_("bonifico registrato"), actor=actor)
-        cases.close_short(order=order, actor=actor, resolution=_("saldato"))
-        order_id = order.pk
-        transaction.on_commit(lambda: after_paid(order_id), robust=True)
-    else:
-        cases.close_short(order=order, actor=actor, resolution=told)
-        cases.open_case(
-            Case.Kind.RECEIPT_SHORT, order=order, receipt=receipt, amount=result.missing,
-            detail=_("mancano %(missing)s all'ordine %(order)s") % {"missing": euro(result.missing), "order": order},
-        )  # fmt: skip
-    if result.left > 0:
-        cases.open_case(
-            Case.Kind.RECEIPT_OVER, order=order, receipt=receipt, amount=result.left,
-            detail=_("avanzano %(left)s dopo l'ordine %(order)s") % {"left": euro(result.left), "order": order},
-        )  # fmt: skip
+        _paid(order, actor)
+    for facts in cases_of(result, order):
+        cases.open_case(order=order, receipt=receipt, **facts)
     return result
+
+
+def _paid(order: Order, actor: User) -> None:
+    """Its money is complete: paid, or collected where it was fulfilled on a promise (R26c)."""
+    if order.awaits_collection:
+        settle.mark_collected(order, why=_("impegno incassato"), actor=actor)
+        return
+    settle.mark_paid(order, why=_("bonifico registrato"), actor=actor)
+    order_id = order.pk
+    transaction.on_commit(lambda: after_paid(order_id), robust=True)
 
 
 def record_and_match(*, actor: User, order: Order | None = None, **facts: Any) -> tuple[Receipt, Allocated | None]:

@@ -4,6 +4,7 @@
 """
 
 import logging
+from collections.abc import Collection
 from decimal import Decimal
 
 from django.db import IntegrityError, transaction
@@ -75,6 +76,12 @@ def settle_receipt(*, receipt: Receipt, actor: User, resolution: str) -> None:
 def close_short(*, order: Order, actor: User | None, resolution: str) -> None:
     """What was missing of an order (locked) has arrived, or another case says what is missing now."""
     _close(Case.objects.filter(kind=Case.Kind.RECEIPT_SHORT, order=order), actor=actor, resolution=resolution)
+
+
+def close_shorts(*, order_ids: Collection[int], actor: User | None, resolution: str) -> None:
+    """close_short for many locked orders."""
+    found = Case.objects.filter(kind=Case.Kind.RECEIPT_SHORT, order__in=order_ids)
+    _close(found, actor=actor, resolution=resolution)
 
 
 def _close(found: QuerySet[Case], *, actor: User | None, resolution: str) -> None:

@@ -17,7 +17,7 @@ from django.db.models import Sum
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from payments import auto_renewal, cases, refunds, scheduled
+from payments import auto_renewal, cases, methods, refunds, scheduled
 from payments.models import Allocation, Case, Payment, PaymentEvent, StoredMethod
 from payments.moves import move
 from payments.providers import get_provider
@@ -346,14 +346,20 @@ def cancel_order(*, order_id: int, actor: User, despite_transfer: bool = False, 
         scheduled.order_moved(order)
 
 
-def choose_transfer(order_id: int) -> None:
-    """The customer will pay by bank transfer: close what is live, remember the method. Raises as `start` does."""
+def choose_transfer(order_id: int, *, method: str = "transfer") -> None:
+    """The customer will pay by bank transfer, or by postal slip: close what is live, remember the method.
+
+    Raises as `start` does.
+    """
     close_live_attempt(order_id)
     with transaction.atomic(durable=True):
         order = Order.objects.locked().get(pk=order_id)
-        if not settle.is_payable(order, clock.today()):
+        today = clock.today()
+        if not settle.is_payable(order, today):
             raise NotPayableError(_("Questo ordine non si può più pagare."))
-        settle.set_method(order, "transfer")
+        if refusal := methods.refusal_of(order, method, today=today):
+            raise RefusedError(refusal)  # R29: it could arrive after the deletion
+        settle.set_method(order, method)
 
 
 def declare_transfer(*, order_id: int, actor: User) -> None:

@@ -74,6 +74,7 @@ PEC_DOMAINS = [domain.lower() for domain in env.list("PEC_DOMAINS", default=["pe
 BANK_BENEFICIARY = env.str("BANK_BENEFICIARY", default="Posta Esempio S.p.A.")
 BANK_IBAN = env.str("BANK_IBAN", default="" if PRODUCTION else "IT60X0542811101000000123456")
 BANK_NAME = env.str("BANK_NAME", default="Banca di esempio")
+POSTAL_ACCOUNT = "".join(env.str("POSTAL_ACCOUNT", default="").split())
 OPS_EMAIL = env.str("OPS_EMAIL", default="ops@posta.example" if not PRODUCTION else "")
 
 # --- Rules that an installation may tune ------------------------------------------------------------------------------

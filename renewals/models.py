@@ -145,6 +145,11 @@ class Order(models.Model):
         return self.status == self.Status.AWAITING_PAYMENT
 
     @property
+    def awaits_collection(self) -> bool:
+        """Fulfilled on a public body's commitment, the money still to come: evaso, da incassare (R26c)."""
+        return self.status == self.Status.FULFILLED and self.collected_at is None
+
+    @property
     def payable_until(self) -> date:
         """The last day to pay this order: its own lapse, or the last renewable day of its boxes (R12b)."""
         days = [self.lapses_on]

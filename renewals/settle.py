@@ -5,8 +5,10 @@ that take an order expect its row locked by the caller. Lock order: order → re
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import partial
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -18,6 +20,7 @@ from mailboxes.catalogue import prices_on
 from mailboxes.models import Mailbox
 from mailboxes.models.boxes import Phase
 from pecportal import clock, mail
+from pecportal.errors import RefusedError
 from renewals import pricing
 from renewals.models import BillingSnapshot, Kind, Order, OrderEvent, OrderLine
 
@@ -52,10 +55,15 @@ def refusal_to_pay(order: Order, *, begun_on: date) -> str:
 
     Money begun by E+90 still renews while no box of the order is DELETING.
     """
+    boxes = [line.mailbox for line in order.lines.select_related("mailbox")]
+    return refusal_for(order, boxes, begun_on=begun_on)
+
+
+def refusal_for(order: Order, boxes: Iterable[Mailbox | None], *, begun_on: date) -> str:
+    """The same of an order whose boxes are at hand: nothing is asked of the database."""
     if not order.is_awaiting_payment:
         return _("l'ordine è %(status)s") % {"status": order.get_status_display().lower()}
-    for line in order.lines.select_related("mailbox"):
-        box = line.mailbox
+    for box in boxes:
         if box is None:
             continue
         if box.phase in (Phase.DELETING, Phase.DELETED):
@@ -75,9 +83,33 @@ def mark_paid(order: Order, *, why: str, actor: User | None = None) -> None:
 
     Raises IllegalMoveError when the order is not awaiting payment: callers ask refusal_to_pay first.
     """
+    mark_all_paid([order], why=why, actor=actor)
+
+
+def mark_all_paid(orders: Sequence[Order], *, why: str, actor: User | None = None) -> None:
+    """mark_paid for many locked orders in a handful of queries (a bank statement)."""
     now = clock.now()
-    _fix_fiscal_data(order, now)
-    _move(order, Order.Status.PAID, why=why, actor=actor, paid_at=now, collected_at=now)
+    for order in orders:
+        if Order.Status.PAID not in Order.MOVES[order.status]:
+            raise IllegalMoveError(f"{order.number}: {order.status} → {Order.Status.PAID}")
+    _fix_fiscal_data(orders, now)
+    OrderEvent.objects.bulk_create(
+        OrderEvent(order=order, before=order.status, after=Order.Status.PAID, actor=actor, why=why) for order in orders
+    )
+    stamps = {"status": Order.Status.PAID, "paid_at": now, "collected_at": now}
+    Order.objects.filter(pk__in=[order.pk for order in orders]).update(**stamps)
+    for order in orders:
+        for name, value in stamps.items():
+            setattr(order, name, value)
+
+
+def mark_collected(order: Order, *, why: str, actor: User | None = None) -> None:
+    """The money that a public body had promised is all there (locked order, fulfilled on its commitment, R26c)."""
+    if not order.awaits_collection:
+        raise IllegalMoveError(f"{order.number}: nothing is to be collected")
+    order.collected_at = clock.now()
+    order.save(update_fields=["collected_at"])
+    OrderEvent.objects.create(order=order, before=order.status, after=order.status, actor=actor, why=why)
 
 
 class _Invoiceable(BillingForm):
@@ -90,24 +122,35 @@ class _Invoiceable(BillingForm):
         """No instance is made."""
 
 
-def _fix_fiscal_data(order: Order, now: datetime) -> None:
+def _fix_fiscal_data(orders: Sequence[Order], now: datetime) -> None:
     """VAT rate and billing data are those of the day the payment is registered (R8); the total never moves.
 
     Billing data that no invoice could be made from do not replace those of the confirmation. A VAT rate that is missing
     today is an alarm and leaves that of the confirmation: registered money is never turned away.
     """
     rate = prices_on(clock.rome_date(now)).rate
-    if rate is None:
-        log.critical("no VAT rate in force: order %s keeps that of its confirmation", order.number)
-    elif rate != order.vat_rate:
-        split = pricing.resplit(order.total, rate)
-        order.vat_rate, order.taxable, order.vat = rate, split.taxable, split.vat
-        order.save(update_fields=["vat_rate", "taxable", "vat"])
-    today_billing: BillingProfile | None = getattr(order.owner, "billing", None)
-    if today_billing is not None and _Invoiceable(data=today_billing.identity()).is_valid():
-        BillingSnapshot.objects.update_or_create(order=order, defaults={**today_billing.identity(), "fixed_at": now})
-    else:
-        BillingSnapshot.objects.filter(order=order).update(fixed_at=now)
+    fixed, kept = [], []
+    for order in orders:
+        if rate is None:
+            log.critical("no VAT rate in force: order %s keeps that of its confirmation", order.number)
+        elif rate != order.vat_rate:
+            split = pricing.resplit(order.total, rate)
+            order.vat_rate, order.taxable, order.vat = rate, split.taxable, split.vat
+            order.save(update_fields=["vat_rate", "taxable", "vat"])
+        today_billing: BillingProfile | None = getattr(order.owner, "billing", None)
+        confirmed: BillingSnapshot | None = getattr(order, "billing", None)
+        identity = today_billing.identity() if today_billing else {}
+        changed = bool(identity) and (confirmed is None or identity != confirmed.identity())
+        if changed and _Invoiceable(data=identity).is_valid():
+            fixed.append(BillingSnapshot(order=order, fixed_at=now, **identity))
+        else:
+            kept.append(order.pk)
+    if fixed:
+        BillingSnapshot.objects.bulk_create(
+            fixed, update_conflicts=True, unique_fields=["order"], update_fields=[*BillingSnapshot.COPIED, "fixed_at"]
+        )
+    if kept:
+        BillingSnapshot.objects.filter(order__in=kept).update(fixed_at=now)
 
 
 def fulfil(order_id: int, *, on_attention: Callable[[int], None] | None = None) -> bool:
@@ -118,28 +161,13 @@ def fulfil(order_id: int, *, on_attention: Callable[[int], None] | None = None) 
     what staff must see is there, or the order is still paid and tried again.
     """
     today = clock.today()
-    changes: list[int] = []
     with transaction.atomic(durable=True):
         order = Order.objects.locked().select_related("owner").get(pk=order_id)
         if order.status != Order.Status.PAID:
             return False
-        lines = list(order.lines.filter(status=OrderLine.Status.WAITING).select_related("plan").order_by("id"))
-        ids = [line.mailbox_id for line in lines if line.mailbox_id]
-        locked = {
-            box.pk: box
-            for box in Mailbox.objects.locked()
-            .filter(pk__in=ids)
-            .select_related("plan", "next_plan", "address", "holder", "owner")
-            .order_by("pk")
-        }
-        for line in lines:
-            line.order = order
-            box = locked.get(line.mailbox_id or 0)
-            refusal = _fulfil_line(line, box, order, today)
-            if refusal:
-                _move_line(line, OrderLine.Status.ATTENTION, why=refusal)
-            elif box is not None and box.change_on is not None and box.change_on <= today:
-                changes.append(box.pk)
+        given = _give(order, today)
+        for line, refusal in given.refused:
+            _move_line(line, OrderLine.Status.ATTENTION, why=refusal)
         if order.lines.filter(status=OrderLine.Status.ATTENTION).exists():
             _move(order, Order.Status.ATTENTION, why=_("una riga è da decidere"))
             mail.send("order_attention", to=[order.email, order.owner.email], context={"order": order})
@@ -147,11 +175,68 @@ def fulfil(order_id: int, *, on_attention: Callable[[int], None] | None = None) 
                 on_attention(order_id)
             return False
         _move(order, Order.Status.FULFILLED, why=_("tutte le righe evase"), fulfilled_at=clock.now())
-        _tell_fulfilled(order, lines, locked)
+        _tell_fulfilled(order, given.lines, given.boxes)
         transaction.on_commit(nudge_platform, robust=True)
-    for box_id in changes:
+    for box_id in given.changes:
         box_flows.start_change(box_id=box_id, today=today)
     return True
+
+
+class CannotGiveError(RefusedError):
+    """A line of the order cannot be given: the sentence says why."""
+
+
+def fulfil_committed(order: Order, *, why: str, actor: User, split_payment: bool) -> None:
+    """Fulfil an order on a public body's commitment, before its money (locked, awaiting payment, R26c).
+
+    In the caller's transaction: VAT and billing data are fixed, then every line is given. With split payment the body
+    pays us the taxable sum, and the VAT to the state. Raises CannotGiveError, and the caller rolls back.
+    """
+    today, now = clock.today(), clock.now()
+    _fix_fiscal_data([order], now)
+    if split_payment:
+        order.amount_due = order.taxable
+        order.save(update_fields=["amount_due"])
+    given = _give(order, today)
+    if given.refused:
+        raise CannotGiveError(given.refused[0][1])
+    _move(order, Order.Status.FULFILLED, why=why, actor=actor, fulfilled_at=now)
+    _tell_fulfilled(order, given.lines, given.boxes)
+    transaction.on_commit(nudge_platform, robust=True)
+    for box_id in given.changes:
+        transaction.on_commit(partial(box_flows.start_change, box_id=box_id, today=today), robust=True)
+
+
+@dataclass
+class _Given:
+    """What giving an order's lines came to: `refused` with the reason; `changes`: boxes whose change is due today."""
+
+    lines: list[OrderLine]
+    boxes: dict[int, Mailbox]
+    refused: list[tuple[OrderLine, str]] = field(default_factory=list)
+    changes: list[int] = field(default_factory=list)
+
+
+def _give(order: Order, today: date) -> _Given:
+    """Lock the boxes of an order (locked) by id and give each waiting line."""
+    lines = list(order.lines.filter(status=OrderLine.Status.WAITING).select_related("plan").order_by("id"))
+    ids = [line.mailbox_id for line in lines if line.mailbox_id]
+    locked = (
+        Mailbox.objects.locked()
+        .filter(pk__in=ids)
+        .select_related("plan", "next_plan", "address", "holder", "owner")
+        .order_by("pk")
+    )
+    given = _Given(lines, {box.pk: box for box in locked})
+    for line in lines:
+        line.order = order
+        box = given.boxes.get(line.mailbox_id or 0)
+        refusal = _fulfil_line(line, box, order, today)
+        if refusal:
+            given.refused.append((line, refusal))
+        elif box is not None and box.change_on is not None and box.change_on <= today:
+            given.changes.append(box.pk)
+    return given
 
 
 def nudge_platform() -> None:
@@ -230,5 +315,9 @@ def declare_transfer(order: Order, *, today: date, actor: User) -> None:
         order.transfer_declared_on = today
         order.save(update_fields=["transfer_declared_on"])
         OrderEvent.objects.create(
-            order=order, before=order.status, after=order.status, actor=actor, why=_("bonifico dichiarato")
+            order=order,
+            before=order.status,
+            after=order.status,
+            actor=actor,
+            why=_("bollettino dichiarato") if order.method == "postal" else _("bonifico dichiarato"),
         )

@@ -2,7 +2,7 @@
 
 from .automatic import auto_renewal, auto_renewal_agree, auto_renewal_off
 from .orders import cancel, order, outcome
-from .paying import come_back, pay, transfer
+from .paying import come_back, pay, transfer, transfer_pdf
 from .sandbox import sandbox
 from .visitors import find as visitor_find
 from .visitors import outcome as visitor_outcome
@@ -12,6 +12,6 @@ from .webhooks import webhook
 
 __all__ = [
     "auto_renewal", "auto_renewal_agree", "auto_renewal_off", "cancel", "come_back", "method_add", "method_default",
-    "method_remove", "method_return", "methods", "order", "outcome", "pay", "sandbox", "transfer", "visitor_find",
-    "visitor_outcome", "visitor_pay", "webhook",
+    "method_remove", "method_return", "methods", "order", "outcome", "pay", "sandbox", "transfer",
+    "transfer_pdf", "visitor_find", "visitor_outcome", "visitor_pay", "webhook",
 ]  # fmt: skip

@@ -21,7 +21,7 @@ from payments import flows, visitors
 from payments.forms import PayForm
 from payments.methods import methods_of
 from payments.models import Payment
-from payments.transfer import instructions
+from payments.transfer import BY_BANK, instructions
 from payments.views.policy import may_lead_away
 from pecportal import clock
 from pecportal.errors import RefusedError
@@ -107,8 +107,8 @@ def pay(request: HttpRequest) -> HttpResponse:
 
 def _begin(request: HttpRequest, order: Order, method: str) -> str:
     outcome = reverse("payments:visitor_outcome")
-    if method not in {m.code for m in methods_of(order, today=clock.today()) if m.saves}:
-        flows.choose_transfer(order.pk)
+    if method in BY_BANK:
+        flows.choose_transfer(order.pk, method=method)
         return outcome
     return flows.start(
         order_id=order.pk, provider=method, user=None, auto_renewal_agreed=False,
@@ -131,7 +131,7 @@ def outcome(request: HttpRequest) -> HttpResponse:
         return redirect("payments:visitor_outcome")
     last = Payment.objects.filter(order=order).order_by("-id").first()
     payable = settle.is_payable(order, clock.today())
-    by_transfer = order.is_awaiting_payment and order.method == "transfer" and payable
+    by_transfer = order.is_awaiting_payment and order.method in BY_BANK and payable
     missing = flows.missing(order)
     context = {
         "shown": visitors.shown(order), "order": order, "missing": missing, "payable": payable,

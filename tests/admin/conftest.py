@@ -10,7 +10,16 @@ from lifecycle import flows as lifecycle
 from mailboxes.flows import open_domain
 from mailboxes.models import Holder, Mailbox, Plan, Price, VatRate
 from payments import flows as money
-from payments.models import AutoRenewal, Case, Payment, ProviderEvent, Receipt, ScheduledCharge, StoredMethod
+from payments.models import (
+    AutoRenewal,
+    Case,
+    Payment,
+    ProviderEvent,
+    Receipt,
+    ScheduledCharge,
+    Statement,
+    StoredMethod,
+)  # fmt: skip
 from payments.providers import sandbox
 from renewals.models import Order
 from tests.helpers import pay_card, pay_transfer, place, start_card
@@ -50,6 +59,13 @@ def world(make_box, alice, carla, dario, plans, today) -> SimpleNamespace:
     ScheduledCharge.objects.create(
         box=boxes["presto"], expiry=boxes["presto"].expires_on, amount=Decimal("12.08"), years=1, due_on=today
     )
+    statement = Statement.objects.create(
+        sha256="0" * 64, name="estratto.xml", format="camt053", bank_account="IT60", uploaded_by=dario
+    )
+    for n, words in enumerate((waiting.number, "rinnovo"), 1):
+        statement.rows.create(
+            line=n, bank_reference=f"E{n}", amount=Decimal("12.08"), value_date=today, remittance=words
+        )
     lifecycle.run_for(today)
     first = {m.__name__: m.objects.order_by("pk").first() for m in (
         AutoRenewal, Case, Holder, Payment, Plan, Price, ProviderEvent, Receipt, ScheduledCharge, StoredMethod,

@@ -138,7 +138,7 @@ def test_annulla_gives_back_what_had_come(order, make_box, alice, dario, commits
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("killed_in", ["renewals.settle.refusal_to_pay", "payments.cases.open_case"])
+@pytest.mark.parametrize("killed_in", ["renewals.settle.refusal_for", "payments.cases.open_case"])
 def test_a_kill_while_recording_leaves_no_receipt_without_a_decision(order, dario, killed_in):
     with mock.patch(killed_in, side_effect=SystemExit), pytest.raises(SystemExit):
         match(dario, "10.00", order)
