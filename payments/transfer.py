@@ -8,9 +8,8 @@ from django.conf import settings
 from django.template.loader import render_to_string
 from segno import helpers
 
-from payments.bank import creditor_reference
 from renewals.models import Order
-from renewals.references import customer_code
+from renewals.references import creditor_reference, customer_code
 
 POSTAL = "postal"
 BY_BANK = ("transfer", POSTAL)  # methods whose money comes as a receipt, days later
