@@ -332,14 +332,17 @@ def cancel_order(*, order_id: int, actor: User, despite_transfer: bool = False, 
         settle.cancel(order, why="; ".join(reasons)[:200], actor=actor)
 
 
-def choose_transfer(order_id: int) -> None:
-    """The customer will pay by bank transfer: close what is live, remember the method. Raises as `start` does."""
+def choose_transfer(order_id: int, *, method: str = "transfer") -> None:
+    """The customer will pay by bank transfer, or by postal slip: close what is live, remember the method.
+
+    Raises as `start` does.
+    """
     close_live_attempt(order_id)
     with transaction.atomic(durable=True):
         order = Order.objects.locked().get(pk=order_id)
         if not settle.is_payable(order, clock.today()):
             raise NotPayableError(_("Questo ordine non si può più pagare."))
-        settle.set_method(order, "transfer")
+        settle.set_method(order, method)
 
 
 def declare_transfer(*, order_id: int, actor: User) -> None:

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from payments.providers import offered
+from payments.transfer import BY_BANK, POSTAL
 from pecportal.formats import dal
 from renewals.models import Kind, Order
 
@@ -17,8 +18,9 @@ NAMES = {
     "stripe": gettext_lazy("Carta"),
     "paypal": gettext_lazy("PayPal"),
     "transfer": gettext_lazy("Bonifico"),
+    "postal": gettext_lazy("Bollettino postale"),
 }
-ICONS = {"sandbox": "card", "stripe": "card", "paypal": "paypal", "transfer": "bank"}
+ICONS = {"sandbox": "card", "stripe": "card", "paypal": "paypal", "transfer": "bank", "postal": "bank"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,12 @@ def name_of(code: str) -> str:
 
 def methods(*, delete_from: date | None, today: date) -> list[Method]:
     """What this installation offers, in its order, for something that is deleted from `delete_from` (R29)."""
-    return [_transfer(delete_from, today) if code == "transfer" else _online(code) for code in offered()]
+    found: list[Method] = []
+    for code in offered():
+        found.append(_by_bank(code, delete_from, today) if code in BY_BANK else _online(code))
+    if settings.POSTAL_ACCOUNT:
+        found.append(_by_bank(POSTAL, delete_from, today))
+    return found
 
 
 def methods_of(order: Order, *, today: date) -> list[Method]:
@@ -51,7 +58,7 @@ def methods_of(order: Order, *, today: date) -> list[Method]:
 
 
 def transfer_closes_on(delete_from: date) -> date:
-    """The first day on which transfer is not offered: it could arrive after the deletion (R29)."""
+    """The first day on which transfer and slip are not offered: it could arrive after the deletion (R29)."""
     return delete_from - timedelta(days=settings.TRANSFER_BLACKOUT_DAYS)
 
 
@@ -65,11 +72,15 @@ def _online(code: str) -> Method:
     return Method(code, name_of(code), ICONS.get(code, "card"), note, saves=True)
 
 
-def _transfer(delete_from: date | None, today: date) -> Method:
-    note = _("1–5 giorni lavorativi. La casella resta com'è finché non arriva.")
-    refusal = ""
-    if delete_from is not None and today >= transfer_closes_on(delete_from):
-        refusal = _(
-            "La casella si cancella %(dal)s: un bonifico potrebbe arrivare tardi. Paga con un altro metodo."
-        ) % {"dal": dal(delete_from)}
-    return Method("transfer", name_of("transfer"), ICONS["transfer"], note, refusal)
+def _by_bank(code: str, delete_from: date | None, today: date) -> Method:
+    """Transfer and postal slip: the money takes days, and could arrive after the deletion."""
+    refusal, closed = "", delete_from is not None and today >= transfer_closes_on(delete_from)
+    if code == POSTAL:
+        note = _("5–7 giorni lavorativi. La casella resta com'è finché il pagamento non arriva.")
+        late = _("La casella si cancella %(dal)s: un bollettino potrebbe arrivare tardi. Paga con un altro metodo.")
+    else:
+        note = _("1–5 giorni lavorativi. La casella resta com'è finché non arriva.")
+        late = _("La casella si cancella %(dal)s: un bonifico potrebbe arrivare tardi. Paga con un altro metodo.")
+    if closed:
+        refusal = late % {"dal": dal(delete_from)}
+    return Method(code, name_of(code), ICONS[code], note, refusal)

@@ -12,7 +12,7 @@ from payments.models import AutoRenewal
 from pecportal import clock
 from pecportal.formats import day, distance, euro, fino, il, years
 from renewals.models import Order
-from renewals.references import creditor_reference
+from renewals.references import creditor_reference, customer_code
 
 MOST = 3
 
@@ -35,13 +35,30 @@ def after(
         "paid": _paid, "attention": _attention, "matching": _matching, "cancelled": _closed, "lapsed": _closed,
         "too_late": _closed,
     }  # fmt: skip
+    if where == "to_collect":
+        told = _("Fai il bonifico con la causale %(reference)s.") % {"reference": creditor_reference(order)}
+        return [
+            *_fulfilled(order, expiry=expiry, auto=auto, today=today, email=email),
+            Next(_("Alla scadenza dell'impegno"), told),
+        ][:MOST]
     if where == "fulfilled":
         return _fulfilled(order, expiry=expiry, auto=auto, today=today, email=email)[:MOST]
     writer = writers.get(where)
     return writer(order, expiry, today)[:MOST] if writer else []
 
 
+def _postal(order: Order, expiry: date | None, today: date) -> list[Next]:
+    lines = []
+    if not order.transfer_declared_on:
+        told = _("Paga il bollettino con il codice cliente %(code)s.") % {"code": customer_code(order)}
+        lines.append(Next(_("Entro %(day)s") % {"day": il(order.payable_until)}, told))
+    days = _("In 5–7 giorni lavorativi") if order.transfer_declared_on else _("5–7 giorni lavorativi dopo")
+    return [*lines, Next(days, _("Il bollettino arriva e lo registriamo.")), _renewed(expiry)]
+
+
 def _transfer(order: Order, expiry: date | None, today: date) -> list[Next]:
+    if order.method == "postal":
+        return _postal(order, expiry, today)
     lines = []
     if not order.transfer_declared_on:
         lines.append(

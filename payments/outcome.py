@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
+from django.conf import settings
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
@@ -15,9 +16,11 @@ from payments.flows import missing
 from payments.models import AutoRenewal, Case, Payment
 from payments.next_lines import Next
 from payments.screens import Row, new_expiry, shows_email
+from payments.transfer import BY_BANK, POSTAL
 from pecportal.formats import day, euro, fino, il
 from renewals import settle
 from renewals.models import Kind, Order
+from renewals.references import creditor_reference
 
 
 class Situation(StrEnum):
@@ -32,6 +35,7 @@ class Situation(StrEnum):
     TOO_LATE = "too_late"
     PAID = "paid"
     FULFILLED = "fulfilled"
+    TO_COLLECT = "to_collect"  # fulfilled on a public body's commitment, the money to come (R26c)
     ATTENTION = "attention"
     CANCELLED = "cancelled"
     LAPSED = "lapsed"
@@ -42,6 +46,7 @@ class Situation(StrEnum):
 TONES = {
     Situation.FULFILLED: "ok",
     Situation.PAID: "ok",
+    Situation.TO_COLLECT: "ok",
     Situation.REFUNDED: "ok",
     Situation.FAILED: "danger",
     Situation.TOO_LATE: "danger",
@@ -83,6 +88,8 @@ class Panel:
 
 def situation(order: Order, *, attempts: Iterable[Payment], payable: bool, held: Decimal) -> Situation:
     """Where an order stands; for one that awaits payment its live or last attempt says it."""
+    if order.awaits_collection:
+        return Situation.TO_COLLECT
     if not order.is_awaiting_payment:
         return Situation(order.status)
     tried = list(attempts)
@@ -90,7 +97,7 @@ def situation(order: Order, *, attempts: Iterable[Payment], payable: bool, held:
         return Situation.VERIFYING
     if held:
         return Situation.MATCHING
-    if order.method == "transfer" and (payable or order.transfer_declared_on):
+    if order.method in BY_BANK and (payable or order.transfer_declared_on):
         return Situation.TRANSFER
     if not payable:
         return Situation.TOO_LATE
@@ -138,6 +145,8 @@ def _words(
 
 
 def _texts(order: Order, where: Situation, *, expiry: date | None, reason: str) -> tuple[str, str]:
+    if where is Situation.TRANSFER and order.method == POSTAL:
+        return _postal_texts(declared=order.transfer_declared_on is not None)
     if where is Situation.TRANSFER and order.transfer_declared_on:
         return _("Aspettiamo il tuo bonifico"), _(
             "Hai dichiarato il bonifico %(declared)s. Appena arriva lo registriamo e ti scriviamo. "
@@ -145,11 +154,26 @@ def _texts(order: Order, where: Situation, *, expiry: date | None, reason: str) 
         )
     if where is Situation.FULFILLED and (order.kind != Kind.RENEWAL or expiry is None):
         return _("Ordine completato"), _("Abbiamo ricevuto %(total)s e abbiamo attivato quello che hai ordinato.")
+    if where is Situation.TO_COLLECT and expiry is None:
+        return _("Evaso, da incassare"), _(
+            "Abbiamo attivato quello che hai ordinato sulla base dell'impegno di pagamento. Aspettiamo %(due)s."
+        )
     if where is Situation.FAILED and reason:
         return _("Pagamento non riuscito"), _(
             "La banca ha risposto: %(reason)s. Non ti è stato addebitato nulla. Riprova, o scegli un altro metodo."
         )
     return _plain_texts()[where]
+
+
+def _postal_texts(*, declared: bool) -> tuple[str, str]:
+    if declared:
+        return _("Aspettiamo il tuo bollettino"), _(
+            "Hai dichiarato il bollettino %(declared)s. Appena arriva lo registriamo e ti scriviamo. "
+            "Fino ad allora la casella resta com'è."
+        )
+    return _("Ordine confermato: manca il bollettino"), _(
+        "Paga un bollettino postale di %(due)s entro %(until)s. La casella resta com'è finché non arriva."
+    )
 
 
 def _plain_texts() -> dict[Situation, tuple[str, str]]:
@@ -196,6 +220,10 @@ def _plain_texts() -> dict[Situation, tuple[str, str]]:
             _("Rinnovata %(new_fino)s"),
             _("Abbiamo ricevuto %(total)s e la casella è rinnovata."),
         ),
+        Situation.TO_COLLECT: (
+            _("Rinnovata %(new_fino)s: evaso, da incassare"),
+            _("La casella è rinnovata sulla base dell'impegno di pagamento. Aspettiamo il bonifico di %(due)s."),
+        ),
         Situation.ATTENTION: (
             _("Ordine da verificare"),
             _(
@@ -227,7 +255,13 @@ def _facts(order: Order, where: Situation, *, expiry: date | None, due: Decimal)
         facts.append(Row(_("Da pagare"), euro(due)))
     if order.is_awaiting_payment and where not in (Situation.TOO_LATE, Situation.VERIFYING, Situation.MATCHING):
         facts.append(Row(_("Pagabile fino al"), day(order.payable_until)))
-    if expiry is not None and where is Situation.FULFILLED:
+    if where is Situation.TO_COLLECT:
+        facts += [
+            Row(_("Da pagare"), euro(due)),
+            Row(_("IBAN"), settings.BANK_IBAN),
+            Row(_("Causale"), creditor_reference(order)),
+        ]
+    if expiry is not None and where in (Situation.FULFILLED, Situation.TO_COLLECT):
         facts.append(Row(_("Nuova scadenza"), day(expiry)))
     return facts
 
@@ -248,6 +282,6 @@ def _money_notice(order: Order, *, due: Decimal, held: Decimal) -> str:
             "Abbiamo ricevuto %(amount)s che non riusciamo ad abbinare: ti rispondiamo entro un giorno lavorativo."
         ) % {"amount": euro(held)}
     arrived = order.amount_due - due
-    if order.is_awaiting_payment and arrived > 0:
+    if (order.is_awaiting_payment or order.awaits_collection) and arrived > 0:
         return _("Abbiamo ricevuto %(arrived)s: mancano ancora %(due)s.") % {"arrived": euro(arrived), "due": euro(due)}
     return ""

@@ -89,8 +89,9 @@ def movements(order: Order) -> list[Movement]:
         for p in order.payments.all()
     ]
     given = Allocation.objects.filter(order=order, receipt__isnull=False).select_related("receipt")
+    by = "postal" if order.method == "postal" else "transfer"
     registered = str(Payment.Status.REGISTERED.label)
-    rows += [Movement(a.receipt.value_date, name_of("transfer"), a.amount, registered) for a in given if a.receipt]
+    rows += [Movement(a.receipt.value_date, name_of(by), a.amount, registered) for a in given if a.receipt]
     return sorted(rows, key=lambda row: row.day)
 
 
@@ -124,5 +125,6 @@ def order_rows(order: Order, *, email: str) -> list[Row]:
     if order.method:
         rows.append(Row(_("Metodo scelto"), name_of(order.method)))
     if order.transfer_declared_on:
-        rows.append(Row(_("Bonifico dichiarato il"), day(order.transfer_declared_on)))
+        term = _("Bollettino dichiarato il") if order.method == "postal" else _("Bonifico dichiarato il")
+        rows.append(Row(term, day(order.transfer_declared_on)))
     return [*rows, Row(_("E-mail dell'ordine"), email)] if email else rows

@@ -1,36 +1,85 @@
-"""What a customer needs to make a bank transfer for an order."""
+"""What a customer needs to pay at the bank or at the post office: what to write, a QR code, a page to print."""
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
+from django.template.loader import render_to_string
+from segno import helpers
 
 from payments.bank import creditor_reference
 from renewals.models import Order
+from renewals.references import customer_code
+
+POSTAL = "postal"
+BY_BANK = ("transfer", POSTAL)  # methods whose money comes as a receipt, days later
 
 
 @dataclass(frozen=True)
 class Instructions:
-    """The rows of templates/payments/_transfer_details.html; `iban` in groups of four, `amount` in EUR."""
+    """`amount` in EUR; `iban` in groups of four; `reference` is what finds the order: causale, or codice cliente."""
 
+    method: str
     amount: Decimal
     beneficiary: str
     iban: str
     bank: str
     reference: str
+    account: str = ""
+
+    @property
+    def is_postal(self) -> bool:
+        return self.method == POSTAL
+
+    @property
+    def page(self) -> str:
+        """The URL name of the page that shows them."""
+        return f"payments:{self.method}"
 
     @property
     def iban_bare(self) -> str:
         return self.iban.replace(" ", "")
 
+    def qr(self) -> str:
+        """The transfer as an EPC QR code, which bank apps read: SVG as a data address; "" where none can be made.
+
+        https://www.europeanpaymentscouncil.eu, EPC069-12.
+        """
+        if self.is_postal:
+            return ""
+        try:
+            code = helpers.make_epc_qr(
+                name=self.beneficiary, iban=self.iban_bare, amount=self.amount,
+                reference=self.reference.replace(" ", ""), encoding="utf-8",
+            )  # fmt: skip
+        except ValueError:
+            return ""
+        return str(code.svg_data_uri(scale=4, light="#fff", dark="#000", svgclass=None, lineclass=None))
+
 
 def instructions(order: Order, *, amount: Decimal) -> Instructions:
-    """Instructions for what `order` still lacks."""
+    """Instructions for what `order` still lacks, by the method it was given."""
     bare = settings.BANK_IBAN.replace(" ", "")
+    postal = order.method == POSTAL
     return Instructions(
+        method=POSTAL if postal else "transfer",
         amount=amount,
         beneficiary=settings.BANK_BENEFICIARY,
         iban=" ".join(bare[i : i + 4] for i in range(0, len(bare), 4)),
         bank=settings.BANK_NAME,
-        reference=creditor_reference(order),
+        reference=customer_code(order) if postal else creditor_reference(order),
+        account=settings.POSTAL_ACCOUNT,
     )
+
+
+def pdf(order: Order, shown: Instructions) -> bytes:
+    """The instructions on one page of A4, readable in grey. Slow: never inside a transaction."""
+    from weasyprint import CSS, HTML
+    from weasyprint.urls import URLFetcher
+
+    context: dict[str, Any] = {"order": order, "transfer": shown, "provider": settings.PROVIDER_NAME}
+    html = render_to_string("payments/instructions_pdf.html", context)
+    style = CSS(filename=settings.BASE_DIR / "static" / "css" / "pdf.css")
+    # Only the QR code, which is in the page itself: a document never fetches anything.
+    return bytes(HTML(string=html, url_fetcher=URLFetcher(allowed_protocols={"data"})).write_pdf(stylesheets=[style]))

@@ -16,6 +16,11 @@ urlpatterns = [
     path(ORDER + "esito/", views.outcome, name="outcome", kwargs=PAY),
     path(ORDER + "paga/", views.pay, name="pay", kwargs=PAY),
     path(ORDER + "bonifico/", views.transfer, name="transfer", kwargs=PAY),
+    path(ORDER + "bonifico/istruzioni.pdf", views.transfer_pdf, name="transfer_pdf", kwargs=PAY),
+    path(ORDER + "bollettino/", views.transfer, name="postal", kwargs={**PAY, "method": "postal"}),
+    path(
+        ORDER + "bollettino/istruzioni.pdf", views.transfer_pdf, name="postal_pdf", kwargs={**PAY, "method": "postal"}
+    ),
     path(ORDER + "annulla/", views.cancel, name="cancel", kwargs=PAY),
     path("pagamenti/<uuid:payment_id>/ritorno/", views.come_back, name="return", kwargs=PAY),
     path("sandbox/<str:remote_id>/", views.sandbox, name="sandbox"),

@@ -101,6 +101,7 @@ MENU: "list[tuple[StrOrPromise, list[Entry]]]" = [
         [
             ("payments.case", "report", gettext_lazy("Casi da verificare")),
             ("payments.receipt", "account_balance", gettext_lazy("Accrediti")),
+            ("payments.statement", "upload_file", gettext_lazy("Estratti conto")),
             ("renewals.order", "receipt_long", gettext_lazy("Ordini")),
             ("mailboxes.mailbox", "mail", gettext_lazy("Caselle PEC")),
         ],

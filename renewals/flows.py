@@ -21,7 +21,7 @@ from pecportal import clock, mail
 from pecportal.errors import RefusedError
 from renewals import pricing, rules
 from renewals.models import BillingSnapshot, HolderSnapshot, Kind, Order, OrderEvent, OrderLine, new_number
-from renewals.references import creditor_reference
+from renewals.references import creditor_reference, customer_code
 
 log = logging.getLogger(__name__)
 
@@ -275,6 +275,9 @@ def send_confirmation(*, order: Order, line: OrderLine, box: Mailbox, new_expiry
         "new_expiry": new_expiry,
         "payable_until": min(order.lapses_on, box.last_renewable_day or order.lapses_on),
         "by_transfer": order.method == "transfer",
+        "by_slip": order.method == "postal",
+        "customer_code": customer_code(order),
+        "postal_account": settings.POSTAL_ACCOUNT,
         "causale": creditor_reference(order),
         "iban": settings.BANK_IBAN,
         "beneficiary": settings.BANK_BENEFICIARY,

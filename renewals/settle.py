@@ -6,7 +6,9 @@ that take an order expect its row locked by the caller. Lock order: order → re
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import partial
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -18,6 +20,7 @@ from mailboxes.catalogue import prices_on
 from mailboxes.models import Mailbox
 from mailboxes.models.boxes import Phase
 from pecportal import clock, mail
+from pecportal.errors import RefusedError
 from renewals import pricing
 from renewals.models import BillingSnapshot, Kind, Order, OrderEvent, OrderLine
 
@@ -158,28 +161,13 @@ def fulfil(order_id: int, *, on_attention: Callable[[int], None] | None = None) 
     what staff must see is there, or the order is still paid and tried again.
     """
     today = clock.today()
-    changes: list[int] = []
     with transaction.atomic(durable=True):
         order = Order.objects.locked().select_related("owner").get(pk=order_id)
         if order.status != Order.Status.PAID:
             return False
-        lines = list(order.lines.filter(status=OrderLine.Status.WAITING).select_related("plan").order_by("id"))
-        ids = [line.mailbox_id for line in lines if line.mailbox_id]
-        locked = {
-            box.pk: box
-            for box in Mailbox.objects.locked()
-            .filter(pk__in=ids)
-            .select_related("plan", "next_plan", "address", "holder", "owner")
-            .order_by("pk")
-        }
-        for line in lines:
-            line.order = order
-            box = locked.get(line.mailbox_id or 0)
-            refusal = _fulfil_line(line, box, order, today)
-            if refusal:
-                _move_line(line, OrderLine.Status.ATTENTION, why=refusal)
-            elif box is not None and box.change_on is not None and box.change_on <= today:
-                changes.append(box.pk)
+        given = _give(order, today)
+        for line, refusal in given.refused:
+            _move_line(line, OrderLine.Status.ATTENTION, why=refusal)
         if order.lines.filter(status=OrderLine.Status.ATTENTION).exists():
             _move(order, Order.Status.ATTENTION, why=_("una riga è da decidere"))
             mail.send("order_attention", to=[order.email, order.owner.email], context={"order": order})
@@ -187,11 +175,68 @@ def fulfil(order_id: int, *, on_attention: Callable[[int], None] | None = None) 
                 on_attention(order_id)
             return False
         _move(order, Order.Status.FULFILLED, why=_("tutte le righe evase"), fulfilled_at=clock.now())
-        _tell_fulfilled(order, lines, locked)
+        _tell_fulfilled(order, given.lines, given.boxes)
         transaction.on_commit(nudge_platform, robust=True)
-    for box_id in changes:
+    for box_id in given.changes:
         box_flows.start_change(box_id=box_id, today=today)
     return True
+
+
+class CannotGiveError(RefusedError):
+    """A line of the order cannot be given: the sentence says why."""
+
+
+def fulfil_committed(order: Order, *, why: str, actor: User, split_payment: bool) -> None:
+    """Fulfil an order on a public body's commitment, before its money (locked, awaiting payment, R26c).
+
+    In the caller's transaction: VAT and billing data are fixed, then every line is given. With split payment the body
+    pays us the taxable sum, and the VAT to the state. Raises CannotGiveError, and the caller rolls back.
+    """
+    today, now = clock.today(), clock.now()
+    _fix_fiscal_data([order], now)
+    if split_payment:
+        order.amount_due = order.taxable
+        order.save(update_fields=["amount_due"])
+    given = _give(order, today)
+    if given.refused:
+        raise CannotGiveError(given.refused[0][1])
+    _move(order, Order.Status.FULFILLED, why=why, actor=actor, fulfilled_at=now)
+    _tell_fulfilled(order, given.lines, given.boxes)
+    transaction.on_commit(nudge_platform, robust=True)
+    for box_id in given.changes:
+        transaction.on_commit(partial(box_flows.start_change, box_id=box_id, today=today), robust=True)
+
+
+@dataclass
+class _Given:
+    """What giving an order's lines came to: `refused` with the reason; `changes`: boxes whose change is due today."""
+
+    lines: list[OrderLine]
+    boxes: dict[int, Mailbox]
+    refused: list[tuple[OrderLine, str]] = field(default_factory=list)
+    changes: list[int] = field(default_factory=list)
+
+
+def _give(order: Order, today: date) -> _Given:
+    """Lock the boxes of an order (locked) by id and give each waiting line."""
+    lines = list(order.lines.filter(status=OrderLine.Status.WAITING).select_related("plan").order_by("id"))
+    ids = [line.mailbox_id for line in lines if line.mailbox_id]
+    locked = (
+        Mailbox.objects.locked()
+        .filter(pk__in=ids)
+        .select_related("plan", "next_plan", "address", "holder", "owner")
+        .order_by("pk")
+    )
+    given = _Given(lines, {box.pk: box for box in locked})
+    for line in lines:
+        line.order = order
+        box = given.boxes.get(line.mailbox_id or 0)
+        refusal = _fulfil_line(line, box, order, today)
+        if refusal:
+            given.refused.append((line, refusal))
+        elif box is not None and box.change_on is not None and box.change_on <= today:
+            given.changes.append(box.pk)
+    return given
 
 
 def nudge_platform() -> None:
@@ -270,5 +315,9 @@ def declare_transfer(order: Order, *, today: date, actor: User) -> None:
         order.transfer_declared_on = today
         order.save(update_fields=["transfer_declared_on"])
         OrderEvent.objects.create(
-            order=order, before=order.status, after=order.status, actor=actor, why=_("bonifico dichiarato")
+            order=order,
+            before=order.status,
+            after=order.status,
+            actor=actor,
+            why=_("bollettino dichiarato") if order.method == "postal" else _("bonifico dichiarato"),
         )

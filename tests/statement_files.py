@@ -12,8 +12,8 @@ HEADER = "conto;riferimento;data valuta;importo;causale;ordinante;valuta"
 
 def entry(
     reference: str, amount: object, words: str = "", *, day: date | None = None, currency: str = "EUR",
-    side: str = "CRDT", status: str = "BOOK", version: str = "02", structured: str = "", end_to_end: str = "NOTPROVIDED",
-    inside: str = "", payer: str = "Alice Rossi",
+    side: str = "CRDT", status: str = "BOOK", version: str = "02", structured: str = "",
+    end_to_end: str = "NOTPROVIDED", inside: str = "", payer: str = "Alice Rossi",
 ) -> str:  # fmt: skip
     """A movement; `inside` replaces its details (a batch booking)."""
     debtor = f"<Nm>{escape(payer)}</Nm>" if version == "02" else f"<Pty><Nm>{escape(payer)}</Nm></Pty>"

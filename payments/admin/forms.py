@@ -1,6 +1,7 @@
 """Forms of staff's own pages for money. What they refuse they refuse with a sentence (R31)."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -12,7 +13,9 @@ from stdnum import iban
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
 from mailboxes.admin.fields import AmountField, DayField
-from payments import bank
+from payments import bank, commitments
+from pecportal import clock
+from pecportal.errors import RefusedError
 from renewals.models import Order
 
 
@@ -83,6 +86,42 @@ class ReceiptForm(forms.Form):
 
     def clean_bank_reference(self) -> str:
         return " ".join(self.cleaned_data["bank_reference"].upper().split())
+
+
+class CommitmentForm(forms.Form):
+    """Registra un impegno: what the public body's paper says (R26c)."""
+
+    reference = forms.CharField(
+        label=gettext_lazy("Numero o protocollo dell'impegno"),
+        max_length=60,
+        widget=text(),
+        error_messages={"required": gettext_lazy("Scrivi il numero o protocollo dell'impegno.")},
+    )
+    on = DayField(label=gettext_lazy("Data dell'impegno"))
+    cig = forms.CharField(label="CIG", required=False, widget=text(), help_text=gettext_lazy("10 caratteri."))
+    cup = forms.CharField(label="CUP", required=False, widget=text(), help_text=gettext_lazy("15 caratteri, se c'è."))
+    split_payment = forms.BooleanField(
+        label=gettext_lazy("Scissione dei pagamenti: l'ente paga a noi solo l'imponibile"),
+        required=False,
+        widget=UnfoldBooleanWidget,
+    )
+
+    def clean_on(self) -> Any:
+        if self.cleaned_data["on"] > clock.today():
+            raise ValidationError(_("La data dell'impegno è nel futuro: controllala."))
+        return self.cleaned_data["on"]
+
+    def clean_cig(self) -> str:
+        return self._code(commitments.check_cig, "cig")
+
+    def clean_cup(self) -> str:
+        return self._code(commitments.check_cup, "cup")
+
+    def _code(self, check: Callable[[str], str], name: str) -> str:
+        try:
+            return check(self.cleaned_data[name])
+        except RefusedError as refusal:
+            raise ValidationError(str(refusal)) from refusal
 
 
 class AllocateForm(forms.Form):

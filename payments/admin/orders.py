@@ -18,14 +18,14 @@ from mailboxes.admin.base import MOST_FOUND, ReadOnlyAdmin, ReadOnlyInline, admi
 from mailboxes.admin.fields import PercentField
 from mailboxes.admin.shown import NOTHING, badge, link, shown
 from mailboxes.models import Address
-from payments import bank, flows
+from payments import bank, commitments, flows
 from payments.models import Allocation, Case, Payment
 from pecportal.errors import RefusedError
 from pecportal.formats import day as in_words
 from pecportal.formats import euro, years
 from renewals.models import Order, OrderEvent, OrderLine
 
-from .forms import CancelForm
+from .forms import CancelForm, CommitmentForm
 from .sums import missing_of
 
 COLOURS = {
@@ -167,7 +167,7 @@ class OrderAdmin(ReadOnlyAdmin):
         "Numero d'ordine, causale del bonifico, indirizzo PEC, username o e-mail dell'account"
     )
     ordering = ("-id",)
-    actions_detail = ("record_transfer", "cancel")
+    actions_detail = ("record_transfer", "commit", "cancel")
     inlines = (LineInline, PaymentInline, AllocationInline, CaseInline, EventInline)
     fieldsets = (
         (None, {"fields": (("number", "state"), ("kind", "years_in_words"), ("owner", "placed_by"), "email")}),
@@ -177,7 +177,7 @@ class OrderAdmin(ReadOnlyAdmin):
         ),
         (
             gettext_lazy("Pagamento"),
-            {"fields": (("method", "declared"), ("reference", "payable_through"), ("paid", "collected"))},
+            {"fields": (("method", "declared"), ("reference", "payable_through"), ("paid", "collected"), "promised")},
         ),
         (
             gettext_lazy("Contratto"),
@@ -205,25 +205,44 @@ class OrderAdmin(ReadOnlyAdmin):
     immediate = shown("immediate_start", gettext_lazy("Inizio immediato richiesto"))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Order]:
-        return super().get_queryset(request).select_related("owner", "placed_by", "billing")
+        return super().get_queryset(request).select_related("owner", "placed_by", "billing", "commitment")
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         return (queryset.filter(orders_found(search_term)) if search_term.strip() else queryset), False
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list:
-        """Buttons only where they can do something: an order that awaits its money."""
+        """Buttons only where they can do something: an order that awaits its money, promised or not."""
         order = self.get_object(request, object_id)
-        return super().get_actions_detail(request, object_id) if order and order.is_awaiting_payment else []
+        if order is None or not (order.is_awaiting_payment or order.awaits_collection):
+            return []
+        found = super().get_actions_detail(request, object_id)
+        if order.awaits_collection:
+            return [one for one in found if one.action_name.endswith("record_transfer")]
+        return found
 
     def has_record_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return request.user.has_perm("payments.add_receipt")
+
+    def has_commit_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return request.user.has_perm("payments.add_commitment")
 
     def has_cancel_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return request.user.has_perm("renewals.change_order")
 
     @display(description=gettext_lazy("Stato"))
     def state(self, order: Order) -> SafeString:
+        if order.awaits_collection:
+            return badge("warning", _("Evaso, da incassare"))
         return badge(COLOURS[Order.Status(order.status)], order.get_status_display())
+
+    @display(description=gettext_lazy("Impegno di pagamento"))
+    def promised(self, order: Order) -> str:
+        found = getattr(order, "commitment", None)
+        if found is None:
+            return NOTHING
+        codes = "".join(f", {name} {code}" for name, code in (("CIG", found.cig), ("CUP", found.cup)) if code)
+        split = _(", scissione dei pagamenti") if found.split_payment else ""
+        return f"{found.reference}, {in_words(found.date)}{codes}{split}"
 
     @display(description=gettext_lazy("IVA"))
     def vat_in_words(self, order: Order) -> str:
@@ -235,7 +254,7 @@ class OrderAdmin(ReadOnlyAdmin):
 
     @display(description=gettext_lazy("Mancano"))
     def missing(self, order: Order) -> str:
-        return euro(missing_of(order)) if order.is_awaiting_payment else NOTHING
+        return euro(missing_of(order)) if order.is_awaiting_payment or order.awaits_collection else NOTHING
 
     @display(description=gettext_lazy("Causale del bonifico"))
     def reference(self, order: Order) -> str:
@@ -259,6 +278,42 @@ class OrderAdmin(ReadOnlyAdmin):
     def record_transfer(self, request: HttpRequest, object_id: str) -> HttpResponse:
         order = self.found(request, object_id)
         return redirect(reverse("admin:payments_receipt_record", query={"ordine": order.number}))
+
+    @action(
+        description=gettext_lazy("Registra un impegno"), url_path="impegno", permissions=["commit"], icon="handshake"
+    )
+    def commit(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        order = self.found(request, object_id)
+        form = CommitmentForm(request.POST if request.method == "POST" else None)
+        why = commitments.refusal(order)
+        if why:
+            self.message_user(request, why, messages.WARNING)
+            return redirect(admin_url(order))
+        if request.method == "POST" and form.is_valid():
+            try:
+                commitments.register(order_id=order.pk, actor=who(request), **form.cleaned_data)
+            except RefusedError as refusal:
+                form.add_error(None, str(refusal))
+            else:
+                sentence = _("Impegno registrato: l'ordine %(order)s è evaso, da incassare.") % {"order": order}
+                self.message_user(request, sentence, messages.SUCCESS)
+                return redirect(admin_url(order))
+        return self.form_page(
+            request,
+            form=form,
+            title=_("Registra un impegno di pagamento"),
+            submit=_("Registra l'impegno ed evadi l'ordine"),
+            obj=order,
+            intro=_(
+                "L'ordine è evaso subito, prima del denaro: la casella si rinnova e i dati della fattura si fissano. "
+                "Quando arriva il bonifico, l'ordine risulta incassato."
+            ),
+            facts=[
+                (_("Account"), order.owner),
+                (_("Totale"), euro(order.total)),
+                (_("Senza IVA, con la scissione dei pagamenti"), euro(order.taxable)),
+            ],
+        )
 
     @action(description=gettext_lazy("Annulla l'ordine"), url_path="annulla", permissions=["cancel"], icon="cancel")
     def cancel(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -6,9 +6,9 @@ leaves whole batches behind, and applying again goes on from there. Fulfilment i
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import IO, Any
+from typing import IO
 
 from django.db import IntegrityError, transaction
 from django.db.models import OuterRef, Subquery, Sum
@@ -87,18 +87,24 @@ def _refuse_twice(digest: str) -> None:
 
 @dataclass(frozen=True)
 class Judged:
-    """A row and what becomes, or became, of it."""
+    """A row, what becomes of it, and the orders its causale names."""
 
     row: StatementRow
     fate: Fate
+    orders: list[Order] = field(default_factory=list)
 
     @property
     def verdict(self) -> Verdict:
         return self.fate.verdict
 
+    @property
+    def why(self) -> str:
+        """What the verdict alone does not say."""
+        return self.fate.why if self.verdict not in (Verdict.NO_ORDER, Verdict.CURRENCY) or self.orders else ""
+
 
 def preview(statement: Statement) -> list[Judged]:
-    """A verdict for each row of a statement that is not applied, as things stand now; nothing is locked or written."""
+    """A verdict for each row, as things stand now; nothing is locked or written."""
     judged: list[Judged] = []
     rows = list(statement.rows.select_related("receipt").order_by("line"))
     ledger: dict[str, Standing] = {}
@@ -106,10 +112,14 @@ def preview(statement: Statement) -> list[Judged]:
         _load(ledger, batch, lock=False)
         known = _known(statement, batch)
         for row in batch:
-            if row.bank_reference in known:
+            if row.receipt_id:
+                judged.append(Judged(row, Fate(Verdict.DONE)))
+            elif row.bank_reference in known:
                 judged.append(Judged(row, Fate(Verdict.KNOWN)))
             else:
-                judged.append(Judged(row, _fate(row, ledger)))
+                named = _named(row, ledger)
+                decided = fate(row, named, today=clock.today())
+                judged.append(Judged(row, decided, [standing.order for standing in named]))
     return judged
 
 
@@ -184,9 +194,8 @@ def _load(ledger: dict[str, Standing], rows: Iterable[StatementRow], *, lock: bo
         ledger[order.number] = Standing(order, boxes, order.amount_due - given.get(order.pk, Decimal(0)))
 
 
-def _fate(row: StatementRow, ledger: dict[str, Standing]) -> Fate:
-    named = [ledger[number] for number in sorted(numbers_in(row.remittance)) if number in ledger]
-    return fate(row, named, today=clock.today())
+def _named(row: StatementRow, ledger: dict[str, Standing]) -> list[Standing]:
+    return [ledger[number] for number in sorted(numbers_in(row.remittance)) if number in ledger]
 
 
 def _apply(statement: Statement, rows: Sequence[StatementRow], actor: User) -> int:
@@ -209,7 +218,8 @@ def _apply(statement: Statement, rows: Sequence[StatementRow], actor: User) -> i
     opened: list[Case] = []
     shorts: dict[int, Case] = {}
     for row in new:
-        receipt, decided = receipts[row.bank_reference], _fate(row, ledger)
+        receipt = receipts[row.bank_reference]
+        decided = fate(row, _named(row, ledger), today=clock.today())
         if not decided.parts:
             opened.append(
                 Case(kind=Case.Kind.RECEIPT_UNMATCHED, receipt=receipt, amount=row.amount, detail=decided.why[:300])
@@ -252,9 +262,3 @@ def counts(judged: Iterable[Judged]) -> dict[Verdict, int]:
     for one in judged:
         found[one.verdict] += 1
     return found
-
-
-def facts_of(statement: Statement) -> dict[str, Any]:
-    """How many rows, and how many became receipts by this file."""
-    rows = statement.rows
-    return {"rows": rows.count(), "made": rows.exclude(receipt=None).count()}

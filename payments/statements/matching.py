@@ -25,6 +25,7 @@ class Verdict(TextChoices):
     LESS = "meno", gettext_lazy("Importo diverso: meno del dovuto")
     MORE = "piu", gettext_lazy("Importo diverso: più del dovuto")
     CURRENCY = "valuta", gettext_lazy("Valuta diversa")
+    DONE = "fatto", gettext_lazy("Registrato da questo file")
     CLOSED = "chiuso", gettext_lazy("Ordine già pagato o chiuso")
 
 

@@ -7,6 +7,7 @@ from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -18,7 +19,7 @@ from payments.forms import PayForm
 from payments.methods import methods_of, switches_on
 from payments.models import Payment
 from payments.screens import new_expiry, order_or_404, user_of
-from payments.transfer import instructions
+from payments.transfer import BY_BANK, instructions, pdf
 from pecportal import clock
 from pecportal.errors import RefusedError
 from renewals import settle
@@ -73,9 +74,9 @@ def _unknown(live: Payment | None) -> str:
 
 def _begin(request: HttpRequest, order: Order, form: PayForm) -> str:
     method = form.cleaned_data["method"]
-    if method == "transfer":
-        flows.choose_transfer(order.pk)
-        return redirect("payments:transfer", number=order.number).url
+    if method in BY_BANK:
+        flows.choose_transfer(order.pk, method=method)
+        return reverse(f"payments:{method}", args=[order.number])
     opted_out = method in form.cleaned_data["no_auto_renewal"] or _next_charge(order) is None
     return start_online(request, order=order, user=user_of(request), provider=method, opted_out=opted_out)
 
@@ -83,10 +84,10 @@ def _begin(request: HttpRequest, order: Order, form: PayForm) -> str:
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
-def transfer(request: HttpRequest, number: str, **kwargs: object) -> HttpResponse:
-    """Instructions for the transfer; POST is «Ho fatto il bonifico» (R12b)."""
+def transfer(request: HttpRequest, number: str, method: str = "transfer", **kwargs: object) -> HttpResponse:
+    """Instructions for the transfer, or the slip; POST is «Ho fatto il bonifico», «Ho pagato il bollettino» (R12b)."""
     order = order_or_404(request, number)
-    if not order.is_awaiting_payment or order.method != "transfer":
+    if not order.is_awaiting_payment or order.method != method:
         return redirect("payments:outcome", number=order.number)
     if request.method == "POST":
         try:
@@ -96,9 +97,22 @@ def transfer(request: HttpRequest, number: str, **kwargs: object) -> HttpRespons
         return redirect("payments:outcome", number=order.number)
     context = {
         "order": order, "transfer": instructions(order, amount=flows.missing(order)),
-        "payable": settle.is_payable(order, clock.today()),
+        "payable": settle.is_payable(order, clock.today()), "pdf": f"payments:{method}_pdf",
     }  # fmt: skip
     return render(request, "payments/transfer.html", context)
+
+
+@login_required
+@require_safe
+@never_cache
+def transfer_pdf(request: HttpRequest, number: str, method: str = "transfer", **kwargs: object) -> HttpResponse:
+    """The same instructions on a page of paper."""
+    order = order_or_404(request, number)
+    if not order.is_awaiting_payment or order.method != method:
+        return redirect("payments:outcome", number=order.number)
+    content = pdf(order, instructions(order, amount=flows.missing(order)))
+    headers = {"Content-Disposition": f'inline; filename="{order.number}.pdf"'}
+    return HttpResponse(content, content_type="application/pdf", headers=headers)
 
 
 @require_safe

@@ -10,7 +10,7 @@ from lifecycle import flows as lifecycle
 from mailboxes.flows import open_domain
 from mailboxes.models import Holder, Mailbox, Plan, Price, VatRate
 from payments import flows as money
-from payments.models import AutoRenewal, Case, Payment, ProviderEvent, Receipt, StoredMethod
+from payments.models import AutoRenewal, Case, Payment, ProviderEvent, Receipt, Statement, StoredMethod
 from payments.providers import sandbox
 from renewals.models import Order
 from tests.helpers import pay_card, pay_transfer, place, start_card
@@ -47,6 +47,13 @@ def world(make_box, alice, carla, dario, plans, today) -> SimpleNamespace:
     pay_transfer(cancelled, dario, reference="TARDI")
     payment = pay_card(card, alice)
     ProviderEvent.objects.create(provider="sandbox", event_id="evt-1", remote_id=payment.remote_id)
+    statement = Statement.objects.create(
+        sha256="0" * 64, name="estratto.xml", format="camt053", bank_account="IT60", uploaded_by=dario
+    )
+    for n, words in enumerate((waiting.number, "rinnovo"), 1):
+        statement.rows.create(
+            line=n, bank_reference=f"E{n}", amount=Decimal("12.08"), value_date=today, remittance=words
+        )
     lifecycle.run_for(today)
     first = {m.__name__: m.objects.order_by("pk").first() for m in (
         AutoRenewal, Case, Holder, Payment, Plan, Price, ProviderEvent, Receipt, StoredMethod, VatRate

@@ -13,17 +13,25 @@ from django.urls import reverse
 from accounts.models import User
 from lifecycle.models import LifecycleRun
 from mailboxes.models import Domain, Holder, Mailbox, Plan, Price, VatRate
-from payments.models import AutoRenewal, Case, Payment, ProviderEvent, Receipt, StoredMethod
+from payments.models import AutoRenewal, Case, Payment, ProviderEvent, Receipt, Statement, StoredMethod
 from renewals.models import Order
 
 pytestmark = pytest.mark.django_db
-READ_ONLY = [AutoRenewal, Case, Domain, LifecycleRun, Mailbox, Order, Payment, ProviderEvent, Receipt, StoredMethod]
+READ_ONLY = [
+    AutoRenewal, Case, Domain, LifecycleRun, Mailbox, Order, Payment, ProviderEvent, Receipt, Statement, StoredMethod,
+]  # fmt: skip
 EDITABLE = [Holder, Plan, Price, VatRate]
 OURS = [*READ_ONLY, *EDITABLE]
-OWN_LISTS = ["admin:mailboxes_mailbox_open_box", "admin:mailboxes_domain_open_domain", "admin:payments_receipt_record"]
+OWN_LISTS = [
+    "admin:mailboxes_mailbox_open_box",
+    "admin:mailboxes_domain_open_domain",
+    "admin:payments_receipt_record",
+    "admin:payments_statement_upload",
+]
 OWN_DETAILS = {
     "admin:payments_receipt_allocate": Receipt,
     "admin:payments_case_close": Case,
+    "admin:payments_statement_apply": Statement,
     "admin:renewals_order_cancel": Order,
 }
 

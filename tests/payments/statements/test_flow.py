@@ -278,3 +278,31 @@ def test_a_movement_registered_by_hand_meanwhile_is_passed_over(take, orders, da
     assert sorted(Receipt.objects.values_list("bank_reference", flat=True)) == ["R1", "R2"]
     assert status(*orders[:2]) == ["awaiting_payment", "paid"]
     assert Statement.objects.get().applied_at is not None
+
+
+@pytest.mark.race
+def test_two_staff_applying_at_once_apply_once(take, orders, dario):
+    """Both take batches of one row in turn, under the statement's lock."""
+    statement = take(*(entry(f"R{n}", "12.08", order.number) for n, order in enumerate(orders)))
+    start, made, trouble = threading.Barrier(2), [], []
+
+    def staff():
+        try:
+            start.wait()
+            made.append(flow.apply(statement_id=statement.pk, actor=dario))
+        except RefusedError:  # the other was done before this one looked
+            made.append(0)
+        except Exception as error:
+            trouble.append(error)
+        finally:
+            connection.close()
+
+    with mock.patch.object(flow, "BATCH", 1):
+        threads = [threading.Thread(target=staff) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert (trouble, sum(made)) == ([], 4)
+    assert (Receipt.objects.count(), Allocation.objects.count(), status(*orders)) == (4, 4, ["paid"] * 4)
+    assert OrderEvent.objects.filter(after="paid").count() == 4
