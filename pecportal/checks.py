@@ -71,6 +71,21 @@ def postal_account_is_one(app_configs: object, **kwargs: Any) -> list[CheckMessa
     ]
 
 
+@register(Tags.compatibility)
+def postal_account_is_one(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
+    """A wrong postal account is printed on slips: money sent nowhere, or to somebody else."""
+    account = settings.POSTAL_ACCOUNT
+    if not account or (account.isascii() and account.isdigit() and len(account) == 12):
+        return []
+    return [
+        Error(
+            f"POSTAL_ACCOUNT is {account}: customers would pay their slips to nobody, or to somebody else.",
+            hint="Set POSTAL_ACCOUNT to the twelve digits of the postal account, zeros included, or leave it empty.",
+            id="pecportal.E015",
+        )
+    ]
+
+
 @register(Tags.security)
 def production_is_production(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
     """Nothing that belongs to a developer's machine may run in production."""
