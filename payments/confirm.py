@@ -21,7 +21,6 @@ from mailboxes.models import Mailbox
 from mailboxes.rules import MAX_YEARS
 from payments import begin, methods
 from payments.consent import next_charge_of
-from payments.views.policy import may_lead_away
 from pecportal import clock
 from pecportal.errors import RefusedError
 from renewals import flows, wizard, words
@@ -117,7 +116,6 @@ class ConfirmForm(forms.Form):
         ]
 
 
-@may_lead_away
 @require_http_methods(["GET", "HEAD", "POST"])
 @wizard.step
 def confirm(request: HttpRequest, box: Mailbox) -> HttpResponse:

@@ -146,11 +146,6 @@ def claim(payment_id: int) -> bool:
     return bool(free.update(sent_at=clock.now()))
 
 
-def note_unknown(payment_id: int, reason: str) -> None:
-    """No answer came to a request for money: unknown until the provider says (R19)."""
-    record_outcome(payment_id, Outcome(Result.UNKNOWN, reason=reason[:120]))
-
-
 def _complete(payment: Payment) -> Outcome:
     """The customer agreed at the provider: take the money, unless the attempt is being closed. Repeatable."""
     claim(payment.pk)

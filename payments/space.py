@@ -20,7 +20,6 @@ from mailboxes.hosting import is_hosted
 from mailboxes.models import Mailbox
 from payments import methods
 from payments.confirm import PRICE_CHANGED, go_and_pay, ip_of
-from payments.views.policy import may_lead_away
 from pecportal import clock
 from pecportal.errors import RefusedError
 from renewals import space, standing, wizard
@@ -107,7 +106,6 @@ class SpaceForm(forms.Form):
         return self.cleaned_data
 
 
-@may_lead_away
 @require_http_methods(["GET", "HEAD", "POST"])
 @wizard.step
 def add(request: HttpRequest, box: Mailbox) -> HttpResponse:

@@ -2,16 +2,13 @@
 
 import logging
 import time
-from datetime import datetime, timedelta
-from uuid import UUID
+from datetime import timedelta
 
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from payments import cases, flows
 from payments.models import Case, Payment, ProviderEvent
-from payments.providers import PROVIDERS, get_provider, offered
-from payments.providers.base import Result, Seen
 from payments.timing import wait
 from pecportal import clock
 from pecportal.errors import RefusedError
@@ -101,41 +98,3 @@ def work_off_event(event_id: int) -> None:
     elif payment is not None:
         flows.fetch_and_record(payment.pk)
     ProviderEvent.objects.filter(pk=event_id, processed_at=None).update(processed_at=clock.now())
-
-
-def sync_listing(provider: str, *, since: datetime) -> int:
-    """Hold what a provider has taken since `since` against our rows; returns how many attempts had other news.
-
-    Ours is asked about again; money of which we have no row is a case, once (R21).
-    """
-    news = 0
-    for seen in get_provider(provider).recent(since):
-        if seen.outcome.result != Result.REGISTERED:
-            continue
-        ours = Payment.objects.filter(provider=provider, remote_id=seen.remote_id).first() or _by_reference(seen)
-        if ours is None:
-            detail = _("%(provider)s ha incassato %(id)s, che non corrisponde a nessun pagamento")
-            detail %= {"provider": provider, "id": seen.remote_id}
-            if not Case.objects.filter(kind=Case.Kind.MONEY_UNKNOWN, detail=detail).exists():
-                cases.open_case(Case.Kind.MONEY_UNKNOWN, amount=seen.outcome.amount, detail=detail)
-        elif ours.status not in (Payment.Status.REGISTERED, Payment.Status.REFUNDED):
-            news += 1
-            flows.fetch_and_record(ours.pk)
-    return news
-
-
-def _by_reference(seen: Seen) -> Payment | None:
-    try:
-        return Payment.objects.filter(public_id=UUID(seen.reference)).first()
-    except ValueError:
-        return None
-
-
-def sync_listings() -> None:
-    """All providers that can list, over the last three days (beat, every hour)."""
-    for provider in offered():
-        if provider in PROVIDERS:
-            try:
-                sync_listing(provider, since=clock.now() - timedelta(days=3))
-            except Exception:
-                log.exception("what %s has taken could not be listed; it is tried again", provider)

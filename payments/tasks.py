@@ -23,11 +23,6 @@ def sync_due() -> None:
 
 
 @shared_task
-def sync_listings() -> None:
-    sync.sync_listings()
-
-
-@shared_task
 def send_refunds() -> None:
     refunds.send_due()
 

@@ -1,7 +1,6 @@
 from django.urls import path
 
 from payments import confirm, space, views
-from payments.views import card
 
 app_name = "payments"
 ORDER = "area-clienti/ordini/<str:number>/"
@@ -34,9 +33,6 @@ urlpatterns = [
     ),
     path(ORDER + "annulla/", views.cancel, name="cancel", kwargs=PAY),
     path("pagamenti/<uuid:payment_id>/ritorno/", views.come_back, name="return", kwargs=PAY),
-    path("pagamenti/<uuid:payment_id>/carta/", card.card, name="card", kwargs=PAY),
-    path("pagamenti/<uuid:payment_id>/carta/paga/", card.card_pay, name="card_pay", kwargs=PAY),
-    path(METHODS + "carta/<uuid:setup_id>/", card.card_setup, name="card_setup", kwargs=PAY),
     path("paga/", views.visitor_find, name="visitor_find"),
     path("paga/ordine/", views.visitor_pay, name="visitor_pay"),
     path("paga/esito/", views.visitor_outcome, name="visitor_outcome"),

@@ -18,10 +18,6 @@ from schwifty.exceptions import SchwiftyException
 KEYS = ("SECRET_KEY", "TOMBSTONE_KEY")
 SHORTEST_KEY = 50  # what `django-admin startproject` makes
 SMTP = "django.core.mail.backends.smtp.EmailBackend"
-PROVIDER_SECRETS = {  # what each way to pay does not work without
-    "paypal": ("PAYPAL_CLIENT_ID", "PAYPAL_SECRET", "PAYPAL_WEBHOOK_ID"),
-    "stripe": ("STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY", "STRIPE_WEBHOOK_SECRETS"),
-}
 BOOT_ERROR = 3  # gunicorn stops at this code; at any other it starts the worker again, for ever
 
 
@@ -71,21 +67,6 @@ def postal_account_is_one(app_configs: object, **kwargs: Any) -> list[CheckMessa
     ]
 
 
-@register(Tags.compatibility)
-def postal_account_is_one(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
-    """A wrong postal account is printed on slips: money sent nowhere, or to somebody else."""
-    account = settings.POSTAL_ACCOUNT
-    if not account or (account.isascii() and account.isdigit() and len(account) == 12):
-        return []
-    return [
-        Error(
-            f"POSTAL_ACCOUNT is {account}: customers would pay their slips to nobody, or to somebody else.",
-            hint="Set POSTAL_ACCOUNT to the twelve digits of the postal account, zeros included, or leave it empty.",
-            id="pecportal.E015",
-        )
-    ]
-
-
 @register(Tags.security)
 def production_is_production(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
     """Nothing that belongs to a developer's machine may run in production."""
@@ -93,22 +74,6 @@ def production_is_production(app_configs: object, **kwargs: Any) -> list[CheckMe
 
 
 def production_errors() -> Iterator[Error]:
-    for origin in settings.PAYPAL_CERT_ORIGINS:
-        parts = urlsplit(origin)
-        if parts.scheme != "https" or not (parts.hostname or "").endswith(".paypal.com") or parts.path:
-            yield Error(
-                f"PAYPAL_CERT_ORIGINS contains {origin}: whoever runs it could sign webhooks in PayPal's name.",
-                hint="Name only https addresses under paypal.com, without a path.",
-                id="pecportal.E018",
-            )
-    for provider, names in PROVIDER_SECRETS.items():
-        missing = [name for name in names if not getattr(settings, name)]
-        if provider in settings.PAYMENT_PROVIDERS and missing:
-            yield Error(
-                f"PAYMENT_PROVIDERS contains '{provider}', but {', '.join(missing)} is empty: nobody could pay.",
-                hint=f"Set {', '.join(missing)}, or remove '{provider}' from PAYMENT_PROVIDERS.",
-                id="pecportal.E017",
-            )
     if "sandbox" in settings.PAYMENT_PROVIDERS:
         yield Error(
             "PAYMENT_PROVIDERS contains 'sandbox': anybody could renew without paying.",

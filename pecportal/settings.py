@@ -95,17 +95,6 @@ if NOTICE_DAYS and not -366 <= NOTICE_DAYS[0] <= NOTICE_DAYS[-1] <= 366:
 TRANSFER_BLACKOUT_DAYS = 15  # R29: transfer is not offered in the last days before deletion
 IDLE_MINUTES = env.int("IDLE_MINUTES", default=30)  # R5
 PAYMENT_PROVIDERS = env.list("PAYMENT_PROVIDERS", default=["transfer"] if PRODUCTION else ["sandbox", "transfer"])
-STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
-STRIPE_PUBLISHABLE_KEY = env.str("STRIPE_PUBLISHABLE_KEY", default="")
-STRIPE_WEBHOOK_SECRETS = env.list("STRIPE_WEBHOOK_SECRETS", default=[])  # several while one is being replaced
-STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="https://api.stripe.com")
-STRIPE_JS_URL = env.str("STRIPE_JS_URL", default="https://js.stripe.com/v3/")
-PAYPAL_CLIENT_ID = env.str("PAYPAL_CLIENT_ID", default="")
-PAYPAL_SECRET = env.str("PAYPAL_SECRET", default="")
-PAYPAL_WEBHOOK_ID = env.str("PAYPAL_WEBHOOK_ID", default="")
-PAYPAL_API_BASE = env.str("PAYPAL_API_BASE", default="https://api-m.paypal.com").rstrip("/")
-PAYPAL_WEB_HOST = env.str("PAYPAL_WEB_HOST", default="https://www.paypal.com").rstrip("/")
-PAYPAL_CERT_ORIGINS = env.list("PAYPAL_CERT_ORIGINS", default=["https://api.paypal.com"])
 MAILBOX_PLATFORM = env.str("MAILBOX_PLATFORM", default="mailboxes.platform.local.LocalPlatform")
 CURRENCY = "EUR"
 VAT_RATE = Decimal("0.22")  # what catalogue.install() seeds; the dated rates in force are rows

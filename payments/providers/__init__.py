@@ -3,11 +3,9 @@
 from django.conf import settings
 
 from .base import Provider
-from .paypal import PayPal
 from .sandbox import Sandbox
-from .stripe import Stripe
 
-PROVIDERS: dict[str, type[Provider]] = {"sandbox": Sandbox, "stripe": Stripe, "paypal": PayPal}
+PROVIDERS: dict[str, type[Provider]] = {"sandbox": Sandbox}
 
 
 def get_provider(name: str) -> Provider:

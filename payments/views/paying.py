@@ -20,7 +20,6 @@ from payments.methods import methods_of, switches_on
 from payments.models import Payment
 from payments.screens import new_expiry, order_or_404, user_of
 from payments.transfer import BY_BANK, instructions, pdf
-from payments.views.policy import may_lead_away
 from pecportal import clock
 from pecportal.errors import RefusedError
 from renewals import settle
@@ -38,7 +37,6 @@ def _next_charge(order: Order) -> NextCharge | None:
     return next_charge(new_expiry=expiry, amount=order.total, years=order.years, today=clock.today())
 
 
-@may_lead_away
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache

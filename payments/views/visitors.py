@@ -22,7 +22,6 @@ from payments.forms import PayForm
 from payments.methods import methods_of
 from payments.models import Payment
 from payments.transfer import BY_BANK, instructions
-from payments.views.policy import may_lead_away
 from pecportal import clock
 from pecportal.errors import RefusedError
 from renewals import settle
@@ -75,7 +74,6 @@ def _again(request: HttpRequest) -> HttpResponse:
     return redirect("payments:visitor_find")
 
 
-@may_lead_away
 @login_not_required
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache

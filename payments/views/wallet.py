@@ -15,7 +15,6 @@ from payments.forms import AddMethodForm
 from payments.methods import ICONS, name_of
 from payments.models import MethodSetup, StoredMethod
 from payments.screens import user_of
-from payments.views.policy import may_lead_away
 from pecportal import clock
 from pecportal.errors import RefusedError
 
@@ -34,7 +33,6 @@ def methods(request: HttpRequest, **kwargs: object) -> HttpResponse:
     return render(request, "payments/methods.html", context)
 
 
-@may_lead_away
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
