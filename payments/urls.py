@@ -17,6 +17,8 @@ urlpatterns = [
     path(ORDER + "paga/", views.pay, name="pay", kwargs=PAY),
     path(ORDER + "bonifico/", views.transfer, name="transfer", kwargs=PAY),
     path(ORDER + "annulla/", views.cancel, name="cancel", kwargs=PAY),
+    path(ORDER + "recesso/", views.withdraw, name="withdraw", kwargs=PAY),
+    path(ORDER + "recesso/conferma/", views.withdraw_confirm, name="withdraw_confirm", kwargs=PAY),
     path("pagamenti/<uuid:payment_id>/ritorno/", views.come_back, name="return", kwargs=PAY),
     path("sandbox/<str:remote_id>/", views.sandbox, name="sandbox"),
     path("webhook/<str:provider>/", views.webhook, name="webhook"),
