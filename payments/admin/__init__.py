@@ -1,5 +1,5 @@
 """Staff's pages of orders and money. Everything is read only; what changes a state is a page that calls one flow."""
 
-from . import cases, methods, orders, payments, receipts
+from . import cases, giving_back, methods, orders, payments, receipts
 
-__all__ = ["cases", "methods", "orders", "payments", "receipts"]
+__all__ = ["cases", "giving_back", "methods", "orders", "payments", "receipts"]
