@@ -143,9 +143,11 @@ def _allocate(order: Order, source: Receipt | Payment, actor: User) -> Allocated
     of: dict[str, Any] = {"receipt": source} if is_bank else {"payment": source}
     left = refunds.unapplied(source)
     if left <= 0:
+        if source.refunds.counted().filter(order=None).exists():
+            raise RefusedError(_("Quello che avanzava di questo denaro è già restituito per intero."))
         raise RefusedError(
-            _("Questo accredito è già attribuito o restituito per intero.") if is_bank
-            else _("Questo pagamento è già attribuito o restituito per intero.")
+            _("Questo accredito è già attribuito per intero.") if is_bank
+            else _("Questo pagamento è già attribuito per intero.")
         )  # fmt: skip
     if Allocation.objects.filter(**of).exclude(order__owner=order.owner_id).exists():
         raise RefusedError(

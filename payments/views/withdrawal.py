@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from accounts import drafts
 from payments import withdrawal
@@ -73,11 +73,13 @@ def withdraw(request: HttpRequest, number: str, **kwargs: object) -> HttpRespons
 
 
 @login_required
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def withdraw_confirm(request: HttpRequest, number: str, **kwargs: object) -> HttpResponse:
     """Second step: what was typed is checked again, then it is done once; a second tab is told that it is done."""
     found = order_or_404(request, number)
+    if request.method != "POST":  # asked for again after a new sign-in: from the first step
+        return redirect("payments:withdraw", number=found.number)
     user, today = user_of(request), clock.today()
     if refusal := withdrawal.refusal(found, user=user, today=today):
         return _page(request, found, None, None, refusal=refusal)
