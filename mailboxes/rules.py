@@ -4,9 +4,11 @@ Days are calendar dates in Europe/Rome; space is in whole GB. Sources: R6, R7, R
 """
 
 import calendar
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
+from itertools import pairwise
 
 MAX_YEARS = 5
 SOON_DAYS = 90  # "in scadenza": red from 90 days before
@@ -170,3 +172,99 @@ def change(
     else:
         later, on = ordered, max(old_expiry + timedelta(days=1), today)
     return CapacityChange(now, None, None) if now == later else CapacityChange(now, later, on)
+
+
+# --- Paid periods and their reversal (§4 PaidPeriod, R15) -------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Term:
+    """A paid period: first and last day, and the day it was reversed on, if it was."""
+
+    starts: date
+    ends: date
+    reversed_on: date | None = None
+
+    @property
+    def last_day(self) -> date | None:
+        """The last day it pays for; None when it was reversed before it began."""
+        if self.reversed_on is None:
+            return self.ends
+        return min(self.ends, self.reversed_on) if self.reversed_on >= self.starts else None
+
+
+def expiry_of(terms: Iterable[Term]) -> date | None:
+    """The expiry that paid periods give: the last day that any of them pays for; None when none does (R15)."""
+    return max((term.last_day for term in terms if term.last_day is not None), default=None)
+
+
+class NotLastPeriodError(ValueError):
+    """A later period must be reversed first (§4)."""
+
+
+class PeriodOverError(ValueError):
+    """Its last day has passed: there is nothing left of it to take back."""
+
+
+@dataclass(frozen=True)
+class Reversal:
+    """The dates of a box or domain after a reversal; written together."""
+
+    expires_on: date
+    delete_from: date
+    anchor_month: int
+    anchor_day: int
+
+
+def reverse(
+    terms: Iterable[Term], term: Term, *, on: date, anchor_month: int, anchor_day: int, grace_days: int,
+    least_days: int,
+) -> Reversal:  # fmt: skip
+    """The dates once `term`, the last of `terms`, is reversed on a day (§4, R13–R15).
+
+    Begun, it counts through that day, and the anchor becomes that day's; not begun, all is as before it. `grace_days`
+    decides the deletion as ever; it is never less than `least_days` from the reversal. Raises NotLastPeriodError,
+    PeriodOverError; ValueError when no paid day would be left.
+    """
+    others = [other for other in terms if other != term]
+    if any(other.reversed_on is None and other.starts > term.starts for other in others):
+        raise NotLastPeriodError
+    if term.ends < on:
+        raise PeriodOverError
+    cut = Term(term.starts, term.ends, on)
+    expires_on = expiry_of([*others, cut])
+    if expires_on is None:
+        raise ValueError("no paid period is left")
+    if cut.last_day == expires_on and expires_on != term.ends:
+        anchor_month, anchor_day = on.month, on.day
+    delete_from = deletion_day(expires_on, grace_days=grace_days, not_before=on + timedelta(days=least_days))
+    return Reversal(expires_on, delete_from, anchor_month, anchor_day)
+
+
+@dataclass(frozen=True)
+class Paid:
+    """What was paid for a term: its last day and the space (the period's, and what space orders added to it)."""
+
+    ends: date
+    capacity: Capacity
+
+
+def capacity_after_reversal(*, in_force: Capacity, left: list[Paid], today: date) -> CapacityChange:
+    """Space once an order was reversed; `left`: what is still paid for, from the term of today (else the last) on.
+
+    As if the reversed order had never been (§4 Capacity): what is smaller waits, on today at the earliest, for R7's
+    guard; where a term still to come brings a change of its own, what is in force stays until that one begins.
+    """
+    if not left:
+        return CapacityChange(in_force, None, None)
+    entitled = CapacityChange(left[0].capacity, None, None)
+    for before, term in pairwise(left):
+        entitled = change(
+            current=entitled.now, ordered=term.capacity, old_expiry=before.ends, today=today,
+            waiting=entitled.later, waiting_on=entitled.change_on,
+        )  # fmt: skip
+    if entitled.later is not None:
+        return CapacityChange(in_force.larger(entitled.now), entitled.later, entitled.change_on)
+    if entitled.now.covers(in_force):
+        return entitled
+    return CapacityChange(in_force, entitled.now, today)

@@ -219,6 +219,21 @@ def turn_off(*, box_id: int, user: User) -> None:
         _tell("auto_renewal_off", box=box)
 
 
+def end_with_order(*, order: Order, boxes: list[Mailbox]) -> list[Mailbox]:
+    """The consent that an order's payment gave ends with the order, when it is withdrawn from (boxes locked).
+
+    Returns the boxes that no longer renew by themselves; whoever tells of the withdrawal tells of this.
+    """
+    ended = []
+    for box in boxes:
+        found = AutoRenewal.objects.filter(box=box, order=order, ended_at=None)
+        if found.update(ended_at=clock.now(), ended_why=AutoRenewal.Ended.BY_CUSTOMER):
+            box.auto_renews = False
+            box.save(update_fields=["auto_renews"])
+            ended.append(box)
+    return ended
+
+
 def _tell(template: str, *, box: Mailbox, **facts: object) -> None:
     known = Mailbox.objects.select_related("address", "holder", "owner").get(pk=box.pk)
     mail.send(template, to=contacts(known), context={"box": known, **facts})

@@ -6,14 +6,14 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from payments import cases
+from payments import cases, refunds
 from payments.allotment import Allocated, Standing, cases_of, decide
-from payments.flows import MOST, after_paid, missing
-from payments.models import Allocation, Case, Receipt
+from payments.flows import after_paid, missing
+from payments.models import Allocation, Case, Payment, Receipt
+from payments.refunds import MOST
 from pecportal import clock
 from pecportal.errors import RefusedError
 from pecportal.formats import euro
@@ -96,45 +96,66 @@ def allocate(*, receipt_id: int, order_id: int, actor: User) -> Allocated:
 
     Equal: the order is paid. Too much: it is paid, the rest is a case. Too little: it waits, a case. Money that cannot
     pay this order (cancelled, paid already, box gone, value date after the last renewable day) is a case, nothing is
-    allocated. Raises RefusedError when nothing is left of the receipt.
+    allocated. Raises RefusedError when nothing is left of the receipt, or it belongs to another account.
     """
     with transaction.atomic(durable=True):
         order = Order.objects.locked().select_related("owner").get(pk=order_id)
-        receipt = Receipt.objects.select_for_update(no_key=True, of=("self",)).get(pk=receipt_id)
-        return _allocate(order, receipt, actor)
+        return _allocate(order, refunds.lock_receipt(receipt_id), actor)
 
 
-def _allocate(order: Order, receipt: Receipt, actor: User) -> Allocated:
-    """Both rows locked. Whatever was open about this receipt is closed, and one case says what is left of it now."""
-    left = receipt.amount - _sum(Allocation.objects.filter(receipt=receipt))
+def allocate_payment(*, payment_id: int, order_id: int, actor: User) -> Allocated:
+    """The same with on-line money that pays nothing yet: only an order of the account that paid it (R21)."""
+    with transaction.atomic(durable=True):
+        order = Order.objects.locked().select_related("owner").get(pk=order_id)
+        payment = Payment.objects.locked().select_related("order").get(pk=payment_id)
+        if payment.order.owner_id != order.owner_id:
+            raise RefusedError(_("L'ordine è di un altro account: questo denaro si può solo restituire."))
+        if payment.received is None:
+            raise RefusedError(_("Non è in euro o non è registrato: si può solo restituire presso il gestore."))
+        if Allocation.objects.filter(payment=payment, order=order).exists():
+            raise RefusedError(_("Questo pagamento ha già pagato questo ordine: il resto si può restituire."))
+        return _allocate(order, payment, actor)
+
+
+def _allocate(order: Order, source: Receipt | Payment, actor: User) -> Allocated:
+    """Both rows locked. Whatever was open about this money is closed, and one case says what is left of it now."""
+    is_bank = isinstance(source, Receipt)
+    of: dict[str, Any] = {"receipt": source} if is_bank else {"payment": source}
+    left = refunds.unapplied(source)
     if left <= 0:
-        raise RefusedError(_("Questo accredito è già attribuito per intero."))
-    if Allocation.objects.filter(receipt=receipt).exclude(order__owner=order.owner_id).exists():
+        if source.refunds.counted().filter(order=None).exists():
+            raise RefusedError(_("Quello che avanzava di questo denaro è già restituito per intero."))
+        raise RefusedError(
+            _("Questo accredito è già attribuito per intero.") if is_bank
+            else _("Questo pagamento è già attribuito per intero.")
+        )  # fmt: skip
+    if Allocation.objects.filter(**of).exclude(order__owner=order.owner_id).exists():
         raise RefusedError(
             _("Una parte di questo accredito ha pagato un ordine di un altro account: il resto si può solo restituire.")
         )
+    begun = source.value_date if isinstance(source, Receipt) else clock.rome_date(source.created_at)
     standing = Standing(order, [line.mailbox for line in order.lines.select_related("mailbox")], missing(order))
-    result = decide(standing, left=left, value_date=receipt.value_date, currency=receipt.currency, today=clock.today())
+    result = decide(standing, left=left, value_date=begun, currency=source.currency, today=clock.today())
     told = _("attribuiti %(given)s all'ordine %(order)s") % {"given": euro(result.given), "order": order}
     if result.refusal:
         told = _("non ha pagato l'ordine %(order)s: %(why)s") % {"order": order, "why": result.refusal}
-    cases.settle_receipt(receipt=receipt, actor=actor, resolution=told)
+    cases.settle_source(source=source, actor=actor, resolution=told)
     if result.given:
-        Allocation.objects.create(order=order, amount=result.given, receipt=receipt, made_by=actor)
+        Allocation.objects.create(order=order, amount=result.given, made_by=actor, **of)
         cases.close_short(order=order, actor=actor, resolution=_("saldato") if result.paid else told)
     if result.paid:
-        _paid(order, actor)
+        _paid(order, actor, why=_("bonifico registrato") if is_bank else _("pagamento attribuito"))
     for facts in cases_of(result, order):
-        cases.open_case(order=order, receipt=receipt, **facts)
+        cases.open_case(order=order, **of, **facts)
     return result
 
 
-def _paid(order: Order, actor: User) -> None:
+def _paid(order: Order, actor: User, *, why: str) -> None:
     """Its money is complete: paid, or collected where it was fulfilled on a promise (R26c)."""
     if order.awaits_collection:
         settle.mark_collected(order, why=_("impegno incassato"), actor=actor)
         return
-    settle.mark_paid(order, why=_("bonifico registrato"), actor=actor)
+    settle.mark_paid(order, why=why, actor=actor)
     order_id = order.pk
     transaction.on_commit(lambda: after_paid(order_id), robust=True)
 
@@ -157,7 +178,3 @@ def _open_unmatched(receipt: Receipt) -> None:
     cases.open_case(
         Case.Kind.RECEIPT_UNMATCHED, receipt=receipt, amount=receipt.amount, detail=_("la causale non nomina un ordine")
     )
-
-
-def _sum(allocations: QuerySet[Allocation]) -> Decimal:
-    return allocations.aggregate(total=Sum("amount"))["total"] or Decimal(0)

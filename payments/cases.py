@@ -21,8 +21,10 @@ from renewals.models import Order, OrderLine
 
 log = logging.getLogger(__name__)
 
-# Of these at most one is open for a receipt, and its amount is what of the receipt pays no order.
-LEFT_OF_A_RECEIPT = (Case.Kind.RECEIPT_UNMATCHED, Case.Kind.RECEIPT_OVER, Case.Kind.MONEY_TOO_LATE)
+# Money that pays no order. Of a receipt at most one is open, and its amount is what of the receipt pays no order.
+LEFT_OF_MONEY = (
+    Case.Kind.RECEIPT_UNMATCHED, Case.Kind.RECEIPT_OVER, Case.Kind.MONEY_TOO_LATE, Case.Kind.MONEY_MISMATCH,
+)  # fmt: skip
 
 
 def open_case(
@@ -62,15 +64,28 @@ def open_for_attention(order_id: int) -> None:
     lines = OrderLine.objects.filter(order_id=order_id, status=OrderLine.Status.ATTENTION).select_related("order")
     for line in lines:
         kind = Case.Kind.SPACE_OVERTAKEN if line.kind == "space" else Case.Kind.LINE_ATTENTION
-        if Case.objects.filter(kind=kind, order=line.order, box=line.mailbox).exists():
+        if Case.objects.filter(kind=kind, order=line.order, box=line.mailbox, closed_at=None).exists():
             continue
         last = line.events.order_by("-id").first()
         open_case(kind, order=line.order, box=line.mailbox, amount=line.net, detail=last.why if last else "")
 
 
-def settle_receipt(*, receipt: Receipt, actor: User, resolution: str) -> None:
-    """Staff decided about a receipt (locked): what was open about its money is closed; what is left is said anew."""
-    _close(Case.objects.filter(kind__in=LEFT_OF_A_RECEIPT, receipt=receipt), actor=actor, resolution=resolution)
+def settle_source(*, source: Receipt | Payment, actor: User | None, resolution: str) -> None:
+    """It was decided about a receipt or payment (locked): what was open about its money is closed, and what is left is
+    said anew."""
+    of = {"receipt": source} if isinstance(source, Receipt) else {"payment": source}
+    _close(Case.objects.filter(kind__in=LEFT_OF_MONEY, **of), actor=actor, resolution=resolution)
+
+
+def close_lines(*, order: Order, actor: User, resolution: str, box_id: int | None = None) -> None:
+    """What was to be decided about the lines of an order (locked), or about those of one box, is decided."""
+    found = Case.objects.filter(kind__in=(Case.Kind.LINE_ATTENTION, Case.Kind.SPACE_OVERTAKEN), order=order)
+    _close(found.filter(box=box_id) if box_id else found, actor=actor, resolution=resolution)
+
+
+def close_by_itself(kind: Case.Kind, *, payment: Payment, resolution: str) -> None:
+    """What a case was about has come right, or is another case now."""
+    _close(Case.objects.filter(kind=kind, payment=payment), actor=None, resolution=resolution)
 
 
 def close_short(*, order: Order, actor: User | None, resolution: str) -> None:
@@ -89,22 +104,30 @@ def _close(found: QuerySet[Case], *, actor: User | None, resolution: str) -> Non
 
 
 def release_money(*, order: Order) -> list[str]:
-    """The order (locked) ends unpaid: bank money it had been given goes back to its receipts, a case each (R21).
+    """The order (locked) ends unpaid: money it had been given goes back to where it came from, a case each (R21).
 
     Returns what was released, in words, for the order's events.
     """
     told = []
-    given = list(order.allocations.exclude(receipt=None).order_by("receipt_id", "id"))
+    given = list(order.allocations.order_by("receipt_id", "payment_id", "id"))
     receipts = Receipt.objects.select_for_update(no_key=True, of=("self",))
-    locked = {r.pk: r for r in receipts.filter(pk__in=[a.receipt_id for a in given]).order_by("pk")}
-    for receipt_id, receipt in locked.items():
-        mine = [a for a in given if a.receipt_id == receipt_id]
+    sources: list[Receipt | Payment] = [
+        *receipts.filter(pk__in=[a.receipt_id for a in given if a.receipt_id]).order_by("pk"),
+        *Payment.objects.locked().filter(pk__in=[a.payment_id for a in given if a.payment_id]).order_by("pk"),
+    ]
+    for source in sources:
+        is_bank = isinstance(source, Receipt)
+        mine = [a for a in given if (a.receipt_id if is_bank else a.payment_id) == source.pk]
         order.allocations.filter(pk__in=[a.pk for a in mine]).delete()
         amount = sum((a.amount for a in mine), Decimal(0))
-        facts = {"amount": euro(amount), "reference": receipt.bank_reference}
-        told.append(_("liberati %(amount)s dell'accredito %(reference)s") % facts)
+        reference = source.bank_reference if isinstance(source, Receipt) else source.remote_id
+        told.append(
+            _("liberati %(amount)s dell'accredito %(reference)s") % {"amount": euro(amount), "reference": reference}
+        )
         open_case(
-            Case.Kind.MONEY_TOO_LATE, order=order, receipt=receipt, amount=amount,
+            Case.Kind.MONEY_TOO_LATE, order=order, amount=amount,
+            receipt=source if isinstance(source, Receipt) else None,
+            payment=source if isinstance(source, Payment) else None,
             detail=_("l'ordine è stato chiuso: sono da restituire o attribuire"),
         )  # fmt: skip
     close_short(order=order, actor=None, resolution=_("l'ordine non aspetta più denaro"))

@@ -22,6 +22,7 @@ from payments.models import Allocation, Case, Payment, PaymentEvent, StoredMetho
 from payments.moves import move
 from payments.providers import get_provider
 from payments.providers.base import Outcome, ProviderTimeoutError, Result
+from payments.refunds import MOST
 from payments.timing import CHECK_AFTER, wait
 from pecportal import clock, mail
 from pecportal.errors import RefusedError
@@ -30,8 +31,6 @@ from renewals import settle
 from renewals.models import Order
 
 log = logging.getLogger(__name__)
-
-MOST = Decimal("9999999.99")  # what a column of money holds
 
 
 class UnknownPaymentError(RefusedError):

@@ -5,7 +5,10 @@ from datetime import date
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
+from schwifty import IBAN
+from schwifty.exceptions import SchwiftyException
 
+from mailboxes.hosting import is_hosted
 from mailboxes.rules import MAX_YEARS
 from payments.methods import Method
 from payments.models import StoredMethod
@@ -120,3 +123,47 @@ class CodeForm(forms.Form):
 def usable(methods: Iterable[StoredMethod], *, on: date) -> list[StoredMethod]:
     """Those that will not have expired on the day of the charge; a card is good through the end of its month."""
     return [m for m in methods if not m.expires_year or (m.expires_year, m.expires_month or 12) >= (on.year, on.month)]
+
+
+class WithdrawalForm(forms.Form):
+    """Recesso (art. 54-bis cod. consumo): who leaves, where the receipt goes, an IBAN for money that came by bank."""
+
+    name = forms.CharField(
+        label=_("Nome e cognome"),
+        max_length=120,
+        widget=forms.TextInput(attrs={"autocomplete": "name"}),
+        error_messages={"required": _("Scrivi il nome di chi recede.")},
+    )
+    email = forms.EmailField(
+        label=_("E-mail per la ricevuta"),
+        help_text=_("Ti mandiamo subito la ricevuta con la data e l'ora."),
+        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+        error_messages={
+            "required": _("Scrivi l'e-mail a cui mandare la ricevuta."),
+            "invalid": _("L'indirizzo e-mail non è completo: controlla che abbia la forma nome@esempio.it."),
+        },
+    )
+    iban = forms.CharField(
+        label=_("IBAN per il rimborso"),
+        max_length=60,
+        help_text=_("Avevi pagato con un bonifico: scrivi un conto intestato a te."),
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+        error_messages={"required": _("Scrivi l'IBAN su cui rimborsarti: avevi pagato con un bonifico.")},
+    )
+
+    def __init__(self, *args: object, needs_iban: bool, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        if not needs_iban:
+            del self.fields["iban"]
+
+    def clean_email(self) -> str:
+        email = str(self.cleaned_data["email"])
+        if is_hosted(email):
+            raise forms.ValidationError(_("Scrivi un'altra e-mail: questa è una casella PEC gestita qui."))
+        return email
+
+    def clean_iban(self) -> str:
+        try:
+            return str(IBAN(self.cleaned_data["iban"], validate_bban=True).compact)
+        except SchwiftyException as error:
+            raise forms.ValidationError(_("L'IBAN contiene un errore: ricontrolla tutti i caratteri.")) from error

@@ -8,7 +8,8 @@ import logging
 import time
 from decimal import Decimal
 
-from django.db import IntegrityError, transaction
+from django.conf import settings
+from django.db import transaction
 from django.db.models import QuerySet, Sum
 from django.utils.translation import gettext as _
 
@@ -33,32 +34,41 @@ STATUSES = {
     Result.UNKNOWN: Refund.Status.UNKNOWN,
 }
 CHECKS_BEFORE_CASE = 6
+MOST = Decimal("9999999.99")  # what a column of money holds
 
 
-def _sum(rows: QuerySet) -> Decimal:
+def total_of(rows: QuerySet) -> Decimal:
     return rows.aggregate(total=Sum("amount"))["total"] or Decimal(0)
 
 
 def unapplied(source: Payment | Receipt) -> Decimal:
     """EUR of a payment or receipt that pay no order and have not gone back."""
     got = source.amount if isinstance(source, Receipt) else source.received or Decimal(0)
-    return got - _sum(source.allocations.all()) - _sum(source.refunds.counted().filter(order=None))
+    return got - total_of(source.allocations.all()) - total_of(source.refunds.counted().filter(order=None))
 
 
 def applied(source: Payment | Receipt, order: Order) -> Decimal:
     """EUR of a payment or receipt that paid `order` and have not gone back."""
-    paid = _sum(Allocation.objects.filter(order=order, **_source(source)))
-    return paid - _sum(Refund.objects.counted().filter(order=order, **_source(source)))
+    paid = total_of(Allocation.objects.filter(order=order, **_source(source)))
+    return paid - total_of(Refund.objects.counted().filter(order=order, **_source(source)))
 
 
 def _source(source: Payment | Receipt) -> dict[str, Payment | Receipt]:
     return {"receipt": source} if isinstance(source, Receipt) else {"payment": source}
 
 
+def lock_receipt(receipt_id: int) -> Receipt:
+    return Receipt.objects.select_for_update(no_key=True, of=("self",)).get(pk=receipt_id)
+
+
 def _check(source: Payment | Receipt, amount: Decimal, order: Order | None) -> None:
     most = unapplied(source) if order is None else applied(source, order)
-    if amount <= 0 or amount != amount.quantize(Decimal("0.01")):
+    if not amount.is_finite() or amount <= 0 or amount > MOST or amount != amount.quantize(Decimal("0.01")):
         raise RefusedError(_("Scrivi l'importo in euro, maggiore di zero e con al massimo due decimali."))
+    if isinstance(source, Receipt) and source.currency != settings.CURRENCY:
+        raise RefusedError(_("È in un'altra valuta: restituiscilo dalla banca e chiudi il caso scrivendo come."))
+    if isinstance(source, Payment) and source.received is None:
+        raise RefusedError(_("Non è in euro o non è registrato: restituiscilo presso il gestore, poi chiudi il caso."))
     if amount > most:
         raise RefusedError(_("Si possono restituire al massimo %(most)s.") % {"most": euro(most)})
 
@@ -86,15 +96,21 @@ def by_bank(
     *, receipt_id: int, amount: Decimal, reference: str, actor: User, why: str, order: Order | None = None
 ) -> Refund:
     """Staff sent money of a receipt back by bank transfer: `reference` is its CRO or TRN. Done as soon as recorded."""
-    if not reference.strip():
+    reference = " ".join(reference.upper().split())[:120]
+    if not reference:
         raise RefusedError(_("Scrivi il CRO o TRN del bonifico con cui hai restituito il denaro."))
     with transaction.atomic():
-        receipt = Receipt.objects.select_for_update(no_key=True, of=("self",)).get(pk=receipt_id)
+        receipt = lock_receipt(receipt_id)
+        if receipt.refunds.filter(remote_id=reference, order=order).exists():
+            raise RefusedError(_("Questo bonifico è già registrato come rimborso."))
         _check(receipt, amount, order)
-        return Refund.objects.create(
+        refund = Refund.objects.create(
             receipt=receipt, order=order, amount=amount, status=Refund.Status.DONE, done_at=clock.now(),
-            remote_id=reference.strip()[:120], why=why[:200], asked_by=actor,
+            remote_id=reference, why=why[:200], asked_by=actor,
         )  # fmt: skip
+        if order is not None:
+            _tell(order, amount, by_bank=True)
+        return refund
 
 
 def send_due(*, seconds: float = 200) -> int:
@@ -121,73 +137,100 @@ def _send(refund_id: int) -> None:
     if refund.payment is None or refund.status not in Refund.LIVE:
         return
     provider = get_provider(refund.payment.provider)
+    gone = None
     try:
-        # One that was sent before is looked for first: a provider that forgets keys would give the money twice.
+        # One that was claimed before may have been sent, whoever claimed it: it is looked for first, because a provider
+        # that forgets keys would give the money twice.
         known = provider.fetch_refund(refund) if refund.checks > 1 else Outcome(Result.UNKNOWN, ready=True)
         outcome = provider.refund(refund) if known.ready else known
+        if STATUSES.get(outcome.result) == Refund.Status.FAILED:
+            gone = provider.fetch(refund.payment).refunded  # refused, perhaps, because somebody gave it back there
     except ProviderTimeoutError as error:
         outcome = Outcome(Result.UNKNOWN, reason=str(error)[:120])
-    record(refund_id, outcome)
+    record(refund_id, outcome, gone=gone)
 
 
-def record(refund_id: int, outcome: Outcome) -> None:
-    """Record what a provider said of a refund, once: the same news twice changes nothing."""
+def record(refund_id: int, outcome: Outcome, *, gone: Decimal | None = None) -> None:
+    """Record what a provider said of a refund, once: the same news twice changes nothing.
+
+    `gone`: EUR of the payment that went back so far by whoever, if the provider was asked. No answer for days is a
+    case; the answer, when it comes, closes it.
+    """
     payment_id = Refund.objects.values_list("payment_id", flat=True).get(pk=refund_id)
     with transaction.atomic(durable=True):
         payment = Payment.objects.locked().select_related("order__owner").get(pk=payment_id)
         refund = Refund.objects.select_for_update(no_key=True, of=("self",)).get(pk=refund_id)
-        refund.remote_id = refund.remote_id or outcome.remote_id
         to = STATUSES.get(outcome.result, Refund.Status.UNKNOWN)
-        if to in Refund.MOVES[refund.status]:
+        changed = to in Refund.MOVES[refund.status]
+        if changed:
             refund.status, refund.reason = to, outcome.reason[:120]
+            refund.remote_id = refund.remote_id or outcome.remote_id
             if to == Refund.Status.DONE:
                 refund.done_at = clock.now()
         if refund.status not in Refund.LIVE:
             refund.next_check_at = None
-        refund.save()
-        if refund.status == Refund.Status.DONE and to == refund.status:
-            _after_done(payment, refund)
-        elif refund.status == Refund.Status.FAILED:
+        refund.save(update_fields=["status", "reason", "remote_id", "done_at", "next_check_at"])
+        if changed and refund.status == Refund.Status.DONE:
+            close_if_all_went_back(payment)
+            _close_doubt(payment, _("il rimborso è andato a buon fine"))
+            _tell(refund.order or payment.order, refund.amount, by_bank=False)
+        elif changed and refund.status == Refund.Status.FAILED:
+            _close_doubt(payment, _("il gestore ha detto di no: vedi il caso nuovo"))
             cases.open_case(
-                Case.Kind.REFUND_FAILED, order=payment.order, payment=payment, amount=refund.amount,
+                Case.Kind.REFUND_FAILED, order=refund.order or payment.order, payment=payment, amount=refund.amount,
                 detail=_("rimborso non riuscito: %(why)s") % {"why": refund.reason or outcome.result},
             )  # fmt: skip
-        elif refund.checks >= CHECKS_BEFORE_CASE:
+        elif refund.status in Refund.LIVE and refund.checks >= CHECKS_BEFORE_CASE:
             cases.open_case(
-                Case.Kind.REFUND_FAILED, order=payment.order, payment=payment, amount=refund.amount,
+                Case.Kind.REFUND_FAILED, order=refund.order or payment.order, payment=payment, amount=refund.amount,
                 detail=_("il gestore non dice che fine ha fatto il rimborso"),
             )  # fmt: skip
+        if gone:
+            note_outside(payment, gone)
 
 
-def _after_done(payment: Payment, refund: Refund) -> None:
-    close_if_all_went_back(payment)
-    order = refund.order or payment.order
-    context = {"order": order, "amount": refund.amount, "box": None}
+def _close_doubt(payment: Payment, resolution: str) -> None:
+    """What was open because a refund had no answer; not while another one still has none."""
+    if not payment.refunds.filter(status__in=Refund.LIVE, checks__gte=CHECKS_BEFORE_CASE).exists():
+        cases.close_by_itself(Case.Kind.REFUND_FAILED, payment=payment, resolution=resolution)
+
+
+def _tell(order: Order, amount: Decimal, *, by_bank: bool) -> None:
+    context = {"order": order, "amount": amount, "by_bank": by_bank, "box": None}
     mail.send("refund_done", to=[order.email, order.owner.email], context=context)
 
 
 def close_if_all_went_back(payment: Payment) -> None:
     """registered → refunded when the refunds sum to it (§4); the payment is locked."""
-    gone = _sum(payment.refunds.filter(status=Refund.Status.DONE))
+    gone = total_of(payment.refunds.filter(status=Refund.Status.DONE))
     if payment.status == Payment.Status.REGISTERED and payment.received is not None and gone >= payment.received:
         move(payment, Payment.Status.REFUNDED, why=_("rimborsato per intero"))
 
 
 def note_outside(payment: Payment, total: Decimal) -> None:
-    """The provider says that `total` EUR of a payment (locked) went back: what we did not ask for is a case (R21)."""
-    extra = total - _sum(payment.refunds.counted())
-    if extra <= 0 or payment.received is None:
+    """The provider says that `total` EUR of a payment (locked) went back: what we did not ask for is a case (R21).
+
+    It is taken first from what pays nothing, then from the orders it paid, the newest first.
+    """
+    if payment.received is None:
         return
-    order = None if extra <= unapplied(payment) else payment.order
-    try:
-        with transaction.atomic():
-            Refund.objects.create(
-                payment=payment, order=order, amount=extra, status=Refund.Status.DONE, done_at=clock.now(),
-                remote_id=f"outside-{total}", why=_("fatto presso il gestore, non da qui"),
-            )  # fmt: skip
-    except IntegrityError:
-        return  # noted by another worker
+    extra = min(total, payment.received) - total_of(payment.refunds.counted())
+    if extra <= 0:
+        return
+    orders = [a.order for a in payment.allocations.select_related("order").order_by("-id")]
+    left = extra
+    for order in (None, *orders):
+        part = min(left, unapplied(payment) if order is None else applied(payment, order))
+        if part <= 0:
+            continue
+        left -= part
+        Refund.objects.create(
+            payment=payment, order=order, amount=part, status=Refund.Status.DONE, done_at=clock.now(),
+            remote_id=f"outside-{total}-{order.pk if order else 0}", why=_("fatto presso il gestore, non da qui"),
+        )  # fmt: skip
     close_if_all_went_back(payment)
+    if unapplied(payment) == 0:
+        cases.settle_source(source=payment, actor=None, resolution=_("restituito presso il gestore"))
     cases.open_case(
         Case.Kind.REFUND_OUTSIDE, order=payment.order, payment=payment, amount=extra,
         detail=_("%(amount)s rimborsati presso il gestore: decidi dell'ordine") % {"amount": euro(extra)},

@@ -32,6 +32,8 @@ urlpatterns = [
         ORDER + "bollettino/istruzioni.pdf", views.transfer_pdf, name="postal_pdf", kwargs={**PAY, "method": "postal"}
     ),
     path(ORDER + "annulla/", views.cancel, name="cancel", kwargs=PAY),
+    path(ORDER + "recesso/", views.withdraw, name="withdraw", kwargs=PAY),
+    path(ORDER + "recesso/conferma/", views.withdraw_confirm, name="withdraw_confirm", kwargs=PAY),
     path("pagamenti/<uuid:payment_id>/ritorno/", views.come_back, name="return", kwargs=PAY),
     path("paga/", views.visitor_find, name="visitor_find"),
     path("paga/ordine/", views.visitor_pay, name="visitor_pay"),

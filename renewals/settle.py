@@ -16,8 +16,9 @@ from django.utils.translation import gettext as _
 from accounts.billing_forms import BillingForm
 from accounts.models import BillingProfile, User
 from mailboxes import flows as box_flows
+from mailboxes import reversals
 from mailboxes.catalogue import prices_on
-from mailboxes.models import Mailbox
+from mailboxes.models import Domain, Mailbox
 from mailboxes.models.boxes import Phase
 from pecportal import clock, mail
 from pecportal.errors import RefusedError
@@ -301,6 +302,84 @@ def _close(order: Order, to: str, *, why: str, actor: User | None) -> None:
         _move_line(line, OrderLine.Status.CLOSED, why=why, actor=actor)
     box = next((line.mailbox for line in order.lines.select_related("mailbox__address") if line.mailbox), None)
     mail.send("order_closed", to=[order.email, order.owner.email], context={"order": order, "box": box})
+
+
+def _boxes_of(lines: list[OrderLine]) -> dict[int, Mailbox]:
+    """The boxes of some lines, locked in the order of their ids."""
+    ids = [line.mailbox_id for line in lines if line.mailbox_id]
+    found = Mailbox.objects.locked().filter(pk__in=ids).select_related("plan", "next_plan", "address").order_by("pk")
+    return {box.pk: box for box in found}
+
+
+def _space_of(box: Mailbox) -> list[reversals.Space]:
+    """What the space orders of a box that stand have paid for."""
+    lines = OrderLine.objects.filter(mailbox=box, kind=Kind.SPACE, status=OrderLine.Status.FULFILLED)
+    return [
+        reversals.Space(line.old_expiry, line.plan, line.mailbox_gb or 0, line.archive_gb or 0)
+        for line in lines.select_related("plan")
+        if line.old_expiry is not None and line.plan is not None
+    ]
+
+
+def reverse(order: Order, *, why: str, actor: User | None) -> list[int]:
+    """Take back what a fulfilled order gave (locked order): its periods, else its space (§4, R26b).
+
+    Returns the boxes whose smaller space starts today: the caller asks start_change for them after the commit. Raises
+    RefusedError when a period of it is not the last; IllegalMoveError on an order that is not fulfilled.
+    """
+    today = clock.today()
+    lines = list(order.lines.filter(status=OrderLine.Status.FULFILLED).select_related("period").order_by("id"))
+    domains = Domain.objects.select_for_update(no_key=True, of=("self",)).order_by("pk")
+    for line in lines:
+        if line.period is not None and line.domain_id is not None:
+            domain = domains.get(pk=line.domain_id)
+            boxes = list(Mailbox.objects.locked().filter(domain=domain).order_by("pk"))
+            reversals.reverse_domain_period(domain=domain, boxes=boxes, period=line.period, today=today)
+    locked = _boxes_of(lines)
+    for line in lines:
+        line.order = order
+        _move_line(line, OrderLine.Status.REVERSED, why=why, actor=actor)
+        box = locked.get(line.mailbox_id or 0)
+        if box is None:
+            continue
+        if line.period is not None:
+            reversals.reverse_period(box=box, period=line.period, today=today, space=_space_of(box))
+        elif line.kind == Kind.SPACE:
+            reversals.put_back_space(box=box, space=_space_of(box), today=today)
+    _move(order, Order.Status.REVERSED, why=why, actor=actor)
+    transaction.on_commit(nudge_platform, robust=True)
+    return [box.pk for box in locked.values() if box.change_on is not None and box.change_on <= today]
+
+
+def give_up_line(line: OrderLine, *, why: str, actor: User | None) -> None:
+    """A line of a paid order (locked) that will not be given: its money goes back, Rinnova shows again (R21).
+
+    With the last of them the order ends: fulfilled if anything of it was given, else refunded.
+    """
+    order = line.order
+    _move_line(line, OrderLine.Status.REFUNDED, why=why, actor=actor)
+    if order.lines.filter(is_open=True).exists():
+        return
+    given = order.lines.filter(status=OrderLine.Status.FULFILLED).exists()
+    if given:
+        _move(order, Order.Status.FULFILLED, why=why, actor=actor, fulfilled_at=clock.now())
+    else:
+        _move(order, Order.Status.REFUNDED, why=why, actor=actor)
+
+
+def give_up(order: Order, *, why: str, actor: User | None) -> None:
+    """Nothing that is still open of a paid order (locked) will be given."""
+    for line in order.lines.filter(is_open=True).order_by("id"):
+        line.order = order
+        give_up_line(line, why=why, actor=actor)
+
+
+def try_again(order: Order, *, why: str, actor: User) -> None:
+    """Staff put right what stood in the way (locked order in attention): its lines wait to be fulfilled once more."""
+    for line in order.lines.filter(status=OrderLine.Status.ATTENTION).order_by("id"):
+        line.order = order
+        _move_line(line, OrderLine.Status.WAITING, why=why, actor=actor)
+    _move(order, Order.Status.PAID, why=why, actor=actor)
 
 
 def set_method(order: Order, method: str) -> None:

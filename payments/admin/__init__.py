@@ -1,5 +1,7 @@
 """Staff's pages of orders and money. Everything is read only; what changes a state is a page that calls one flow."""
 
-from . import cases, methods, orders, payments, receipts, reconciliation, statements
+from . import cases, giving_back, methods, orders, payments, receipts, reconciliation, statements
 
-__all__ = ["cases", "methods", "orders", "payments", "receipts", "reconciliation", "statements"]
+__all__ = [
+    "cases", "giving_back", "methods", "orders", "payments", "receipts", "reconciliation", "statements",
+]  # fmt: skip

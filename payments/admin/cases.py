@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
-from mailboxes.admin.base import MOST_FOUND, ReadOnlyAdmin, who
+from mailboxes.admin.base import MOST_FOUND, who
 from mailboxes.admin.finding import boxes_found
 from mailboxes.admin.shown import badge, shown
 from mailboxes.models import Mailbox
@@ -23,6 +23,7 @@ from pecportal.formats import euro
 from renewals.models import Order
 
 from .forms import ReasonForm
+from .giving_back import CaseActions
 from .orders import orders_found
 
 
@@ -40,14 +41,14 @@ class OpenFilter(admin.SimpleListFilter):
 
 
 @admin.register(Case)
-class CaseAdmin(ReadOnlyAdmin):
+class CaseAdmin(CaseActions):
     list_display = ("kind", "state", "detail", "amount_in_euro", "order_link", "box_link", "opened", "closed_by")
     list_filter = (OpenFilter, "kind")
     list_select_related = ("order", "box__address", "receipt", "closed_by")
     search_fields = ("detail",)  # the box to type in; see get_search_results
     search_help_text = gettext_lazy("Numero d'ordine, indirizzo PEC o account")
     ordering = (F("closed_at").asc(nulls_first=True), "-id")
-    actions_detail = ("close",)
+    actions_detail = ("refund", "attribute", "close")
     fieldsets = (
         (None, {"fields": (("kind", "state"), "detail", ("amount_in_euro", "opened"))}),
         (gettext_lazy("Di che cosa"), {"fields": (("order_link", "box_link"), ("payment_link", "receipt_link"))}),
@@ -77,7 +78,8 @@ class CaseAdmin(ReadOnlyAdmin):
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list:
         case = self.get_object(request, object_id)
-        return super().get_actions_detail(request, object_id) if case and case.closed_at is None else []
+        wanted = self.buttons_of(case) if case else set()
+        return [a for a in super().get_actions_detail(request, object_id) if a.method.__name__ in wanted]
 
     def has_close_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return request.user.has_perm("payments.change_case")

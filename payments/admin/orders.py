@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
 from accounts.models import User
-from mailboxes.admin.base import MOST_FOUND, ReadOnlyAdmin, ReadOnlyInline, admin_url, who
+from mailboxes.admin.base import MOST_FOUND, ReadOnlyInline, admin_url, who
 from mailboxes.admin.fields import PercentField
 from mailboxes.admin.shown import NOTHING, badge, link, shown, written
 from mailboxes.models import Address
@@ -26,6 +26,7 @@ from pecportal.formats import euro, years
 from renewals.models import Order, OrderEvent, OrderLine
 
 from .forms import CancelForm, CommitmentForm
+from .giving_back import OrderActions
 from .sums import missing_of
 
 COLOURS = {
@@ -161,7 +162,7 @@ def orders_found(term: str) -> Q:
 
 
 @admin.register(Order)
-class OrderAdmin(ReadOnlyAdmin):
+class OrderAdmin(OrderActions):
     list_display = ("page", "state", "kind", "owner", "total_in_euro", "method", "confirmed", "payable_through")
     list_filter = ("status", "kind", "method")
     list_select_related = ("owner",)
@@ -170,7 +171,15 @@ class OrderAdmin(ReadOnlyAdmin):
         "Numero d'ordine, causale del bonifico, indirizzo PEC, username o e-mail dell'account"
     )
     ordering = ("-id",)
-    actions_detail = ("record_transfer", "commit", "cancel")
+    actions_detail = (
+        "record_transfer",
+        "commit",
+        "cancel",
+        "try_again",
+        "refund_lines",
+        "refund_goodwill",
+        "take_back",
+    )
     inlines = (LineInline, PaymentInline, AllocationInline, CaseInline, EventInline)
     fieldsets = (
         (None, {"fields": (("number", "state"), ("kind", "years_in_words"), ("owner", "placed_by"), "email")}),
@@ -214,14 +223,10 @@ class OrderAdmin(ReadOnlyAdmin):
         return (queryset.filter(orders_found(search_term)) if search_term.strip() else queryset), False
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list:
-        """Buttons only where they can do something: an order that awaits its money, promised or not."""
+        """Buttons only where they can do something."""
         order = self.get_object(request, object_id)
-        if order is None or not (order.is_awaiting_payment or order.awaits_collection):
-            return []
-        found = super().get_actions_detail(request, object_id)
-        if order.awaits_collection:
-            return [one for one in found if one.action_name.endswith("record_transfer")]
-        return found
+        wanted = self.buttons_of(order) if order else set()
+        return [a for a in super().get_actions_detail(request, object_id) if a.method.__name__ in wanted]
 
     def has_record_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return request.user.has_perm("payments.add_receipt")

@@ -5,6 +5,7 @@ from decimal import Decimal
 from django.db.models import Sum
 
 from payments.models import Receipt
+from payments.refunds import unapplied
 from renewals.models import Order
 
 
@@ -14,5 +15,5 @@ def missing_of(order: Order) -> Decimal:
 
 
 def left_of(receipt: Receipt) -> Decimal:
-    """What of the receipt pays no order yet."""
-    return receipt.amount - (receipt.allocations.aggregate(sum=Sum("amount"))["sum"] or Decimal(0))
+    """What of the receipt pays no order and has not gone back."""
+    return unapplied(receipt)

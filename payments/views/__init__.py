@@ -9,9 +9,11 @@ from .visitors import outcome as visitor_outcome
 from .visitors import pay as visitor_pay
 from .wallet import method_add, method_default, method_remove, method_return, methods
 from .webhooks import webhook
+from .withdrawal import withdraw, withdraw_confirm
 
 __all__ = [
     "auto_renewal", "auto_renewal_agree", "auto_renewal_off", "cancel", "come_back", "method_add", "method_default",
     "method_remove", "method_return", "methods", "order", "outcome", "pay", "sandbox", "transfer",
-    "transfer_pdf", "visitor_find", "visitor_outcome", "visitor_pay", "webhook",
+    "transfer_pdf", "visitor_find", "visitor_outcome", "visitor_pay", "webhook", "withdraw",
+    "withdraw_confirm",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import drafts
 from payments import auto_renewal as automatic
-from payments import flows
+from payments import flows, withdrawal
 from payments.forms import CancelForm
 from payments.models import AutoRenewal
 from payments.outcome import Panel, panel
@@ -70,6 +70,7 @@ def order(request: HttpRequest, number: str, **kwargs: object) -> HttpResponse:
         "state_look": STATE_LOOKS.get(found.status, "cancellata"),
         "billing": billing, "billing_rows": identity_rows(billing),
         "facts": order_rows(found, email=found.email if shows_email(found, user) else ""),
+        "withdraw_until": withdrawal.until(found, user=user, today=clock.today()),
         "vat_percent": (found.vat_rate * 100).normalize(),
     }  # fmt: skip
     return render(request, "payments/order.html", context)
@@ -94,6 +95,7 @@ def outcome(request: HttpRequest, number: str, **kwargs: object) -> HttpResponse
         "charge_on": automatic.charge_day(auto.box.expires_on) if auto and auto.box.expires_on else None,
         "look_again": "?" + urlencode({"giro": looked + 1}) if where.is_changing and looked < LOOKS else "",
         "box": next((line.mailbox for line in found.lines.all() if line.mailbox), None),
+        "withdraw_until": withdrawal.until(found, user=user_of(request), today=clock.today()),
     }  # fmt: skip
     return render(request, "payments/outcome.html", context)
 

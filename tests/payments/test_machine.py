@@ -30,7 +30,7 @@ from lifecycle.models import LifecycleRun
 from mailboxes import flows as box_flows
 from mailboxes.models import Mailbox, PaidPeriod
 from payments import bank, flows, sync
-from payments.cases import LEFT_OF_A_RECEIPT
+from payments.cases import LEFT_OF_MONEY
 from payments.models import Allocation, Case, Payment, Receipt
 from payments.providers import sandbox
 from pecportal import clock
@@ -195,7 +195,7 @@ class Money(RuleBasedStateMachine):
     @invariant()
     def no_cent_is_lost_or_counted_twice(self) -> None:
         for receipt in self.receipts():
-            left = Case.objects.filter(receipt=receipt, kind__in=LEFT_OF_A_RECEIPT, closed_at=None)
+            left = Case.objects.filter(receipt=receipt, kind__in=LEFT_OF_MONEY, closed_at=None)
             assert left.count() <= 1
             assert receipt.amount == total(Allocation.objects.filter(receipt=receipt)) + total(left)
         for attempt in self.attempts():

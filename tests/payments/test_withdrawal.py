@@ -1,0 +1,325 @@
+"""Recesso within 14 days: what goes back, what is taken back, who may, once (R26b; §4 PaidPeriod)."""
+
+from datetime import date, datetime, timedelta
+from decimal import Decimal as D
+
+import pytest
+import time_machine
+from hypothesis import given
+from hypothesis import strategies as st
+from post_office.models import Email
+
+from mailboxes.models import BoxEvent, Mailbox, PaidPeriod
+from payments import flows, giving_back, refunds, withdrawal
+from payments.models import AutoRenewal, Case, Payment, Refund, Withdrawal
+from pecportal import clock
+from pecportal.errors import RefusedError
+from renewals.models import Order, OrderLine
+from tests.helpers import pay_card, pay_transfer, place
+from tests.payments.invariants import money_adds_up
+
+pytestmark = pytest.mark.django_db
+IBAN = "IT60X0542811101000000123456"
+
+
+def leave(order, user, *, shown=None, iban="", email="mario@posta.example"):
+    order = Order.objects.get(pk=order.pk)
+    shown = withdrawal.offer(order, today=clock.today()).amount if shown is None else D(shown)
+    return withdrawal.withdraw(order_id=order.pk, user=user, name="Alice Rossi", email=email, iban=iban, shown=shown)
+
+
+def paid(order, alice, commits, **changes):
+    with commits():
+        pay_card(order, alice, **changes)
+    order.refresh_from_db()
+    assert order.status == "fulfilled"
+    return order
+
+
+# --- Money and dates --------------------------------------------------------------------------------------------------
+
+
+def test_before_the_new_term_everything_goes_back_and_the_box_is_as_before(box, alice, commits):
+    order = paid(place(box, alice, immediate_start=True), alice, commits)
+    money_adds_up()
+    with commits():
+        done = leave(order, alice)
+    refunds.send_due()
+    order.refresh_from_db()
+    found, payment = Mailbox.objects.get(), Payment.objects.get()
+    assert (done.amount, done.kept, order.status) == (D("12.08"), D("0.00"), "reversed")
+    assert [line.status for line in order.lines.all()] == ["reversed"]
+    assert (found.expires_on, found.delete_from, found.anchor_month, found.anchor_day) == (
+        box.expires_on, box.delete_from, box.anchor_month, box.anchor_day,
+    )  # fmt: skip
+    assert (found.expiry_recorded_for, found.auto_renews) == (None, False)
+    assert [(r.amount, r.status, r.order_id) for r in Refund.objects.all()] == [(D("12.08"), "done", order.pk)]
+    assert payment.status == "refunded"
+    ended = AutoRenewal.objects.get()
+    assert (ended.ended_why, ended.ended_at is not None) == ("customer", True)
+    assert PaidPeriod.objects.filter(reverses__isnull=False).values_list("reverses_id", flat=True)[0] == (
+        order.lines.get().period_id
+    )
+    assert BoxEvent.objects.filter(kind="reversed").count() == 1
+    money_adds_up()
+
+
+@pytest.mark.parametrize(
+    ("immediate", "kept"),
+    [(True, D("0.10")), (False, D("0.00"))],  # three days of 365 of € 12.08: 0.0993
+)
+def test_after_the_term_began_pro_rata_if_it_was_asked_for(make_box, alice, commits, immediate, kept):
+    box = make_box(alice, "scaduta", expires_in=-40)
+    order = paid(place(box, alice, immediate_start=immediate), alice, commits, agreed=False)
+    with time_machine.travel(clock.now() + timedelta(days=2), tick=False):
+        done = leave(order, alice)
+        today = clock.today()
+    found = Mailbox.objects.get()
+    whole = (order.lines.get().period.ends - box.expires_on).days
+    assert kept == 0 or kept == (D("12.08") * 3 / whole).quantize(D("0.01"))
+    assert (done.kept, done.amount) == (kept, D("12.08") - kept)
+    assert (found.expires_on, found.anchor_month, found.anchor_day) == (today, today.month, today.day)
+    assert found.delete_from == today + timedelta(days=91)
+    money_adds_up()
+
+
+@given(
+    paid=st.decimals("0.01", "9999.99", places=2),
+    days=st.integers(1, 2000),
+    used_from=st.integers(-100, 2100),
+    today=st.integers(-100, 2100),
+)
+def test_what_is_kept_and_what_goes_back_are_what_was_paid(paid, days, used_from, today):
+    starts = date(2026, 1, 1)
+    kept = withdrawal.pro_rata(
+        paid, starts=starts, ends=starts + timedelta(days=days - 1), used_from=starts + timedelta(days=used_from),
+        today=starts + timedelta(days=today),
+    )  # fmt: skip
+    assert 0 <= kept <= paid
+    assert kept == kept.quantize(D("0.01"))
+    assert kept + (paid - kept) == paid
+    if today < max(0, used_from):
+        assert kept == 0
+
+
+def test_an_upgrade_goes_back_after_the_guard(make_box, alice, plans, commits, platform):
+    box = make_box(alice, "cresce")
+    order = paid(place(box, alice, plan=plans.pro), alice, commits)
+    assert Mailbox.objects.get().plan.code == "pro"
+    with commits():
+        leave(order, alice)
+    found = Mailbox.objects.get()
+    assert (found.plan.code, found.mailbox_gb, found.archive_gb, found.change_on) == ("standard", 1, 0, None)
+
+
+def test_a_box_too_full_for_what_was_before_keeps_its_space(make_box, alice, plans, commits, platform):
+    from mailboxes.rules import GB
+
+    box = make_box(alice, "piena")
+    order = paid(place(box, alice, plan=plans.pro), alice, commits)
+    platform.set_usage("piena@pec.example", mailbox_bytes=int(1.5 * GB), archive_bytes=0)
+    with commits():
+        leave(order, alice)
+    found = Mailbox.objects.get()
+    assert (found.plan.code, found.next_plan.code, found.change_on) == ("pro", "standard", clock.today())
+    assert found.change_refused_on == clock.today()
+
+
+def test_a_smaller_plan_that_waited_because_of_the_order_is_dropped(make_box, alice, plans, commits):
+    box = make_box(alice, "scende", plan="pro")
+    order = paid(place(box, alice, plan=plans.standard), alice, commits)
+    assert Mailbox.objects.get().next_plan.code == "standard"
+    leave(order, alice)
+    found = Mailbox.objects.get()
+    assert (found.plan.code, found.next_plan, found.change_on) == ("pro", None, None)
+
+
+def test_a_paid_order_not_yet_fulfilled_is_refunded(order, alice, dario):
+    pay_card(order, alice)  # no commit: nothing is fulfilled
+    done = leave(order, alice)
+    order.refresh_from_db()
+    assert (order.status, done.amount, [line.status for line in order.lines.all()]) == (
+        "refunded", D("12.08"), ["refunded"],
+    )  # fmt: skip
+    money_adds_up()
+
+
+# --- Bank money -------------------------------------------------------------------------------------------------------
+
+
+def test_bank_money_is_a_case_until_staff_have_sent_it(order, alice, dario, commits):
+    with commits():
+        pay_transfer(order, dario)
+    with pytest.raises(RefusedError, match="IBAN"):
+        leave(order, alice)
+    assert (Withdrawal.objects.count(), Order.objects.get().status) == (0, "fulfilled")
+    done = leave(order, alice, iban=IBAN)
+    case = Case.objects.get(closed_at=None)
+    assert (case.kind, case.amount, case.order, done.iban) == ("by_bank", D("12.08"), order, IBAN)
+    money_adds_up()
+    facts = {"case_id": case.pk, "actor": dario, "why": "recesso"}
+    with pytest.raises(RefusedError, match="al massimo €\u00a012,08"):
+        giving_back.refund_case(amount=D("12.09"), reference="CRO 1", **facts)
+    with pytest.raises(RefusedError, match="CRO o TRN"):
+        giving_back.refund_case(amount=D("12.08"), reference=" ", **facts)
+    giving_back.refund_case(amount=D("12.08"), reference="CRO 1", **facts)
+    with pytest.raises(RefusedError, match="già chiuso"):
+        giving_back.refund_case(amount=D("12.08"), reference="CRO 1", **facts)
+    assert [(r.amount, r.status, r.remote_id, r.asked_by) for r in Refund.objects.all()] == [
+        (D("12.08"), "done", "CRO 1", dario)
+    ]
+    assert Case.objects.filter(closed_at=None).count() == 0
+    money_adds_up()
+
+
+def test_several_sources_go_back_newest_first_partial_by_difference(make_box, alice, dario, commits):
+    box = make_box(alice, "mista", expires_in=-40)
+    order = place(box, alice, immediate_start=True)
+    pay_transfer(order, dario, amount=D("5.00"), reference="A")
+    pay_transfer(order, dario, amount=D("2.00"), reference="B")
+    paid(order, alice, commits, agreed=False)
+    assert Payment.objects.get().amount == D("5.08")
+    with time_machine.travel(clock.now() + timedelta(days=9), tick=False):
+        done = leave(order, alice, iban=IBAN)
+    assert done.kept == (D("12.08") * 10 / (order.lines.get().period.ends - box.expires_on).days).quantize(D("0.01"))
+    assert [(r.amount, r.payment_id) for r in Refund.objects.all()] == [(D("5.08"), Payment.objects.get().pk)]
+    case = Case.objects.get(closed_at=None)
+    assert (case.kind, case.amount) == ("by_bank", D("7.00") - done.kept)
+    money_adds_up()
+    giving_back.refund_case(case_id=case.pk, amount=case.amount, reference="CRO 2", actor=dario, why="recesso")
+    by_bank = [(r.receipt.bank_reference, r.amount) for r in Refund.objects.exclude(receipt=None)]
+    assert by_bank == [("B", D("2.00")), ("A", D("5.00") - done.kept)]
+    money_adds_up()
+
+
+# --- Who and when -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("days", "allowed"), [(0, True), (14, True), (15, False)])
+def test_fourteen_days_in_rome(order, alice, commits, days, allowed):
+    order = paid(order, alice, commits)
+    Order.objects.update(confirmed_at=datetime(2026, 11, 20, 22, 59, tzinfo=clock.ROME))
+    order.refresh_from_db()
+    why = withdrawal.refusal(order, user=alice, today=date(2026, 11, 20) + timedelta(days=days))
+    assert why == ("" if allowed else "I 14 giorni per recedere sono finiti il 4 dicembre 2026. Se c'è un problema, "
+                   "scrivi all'assistenza.")  # fmt: skip
+
+
+def test_who_may_not(order, box, alice, commits):
+    order = paid(order, alice, commits)
+    today = clock.today()
+    assert "chi lo ha fatto" in withdrawal.refusal(order, user=box.login, today=today)
+    order.is_consumer = False
+    assert "consumatori" in withdrawal.refusal(order, user=alice, today=today)
+
+
+def test_a_mailbox_login_withdraws_from_what_it_placed(box, alice, commits):
+    order = paid(place(box, box.login), alice, commits, agreed=False)
+    leave(order, box.login)
+    order.refresh_from_db()
+    assert order.status == "reversed"
+
+
+def test_twice_is_once(order, alice, commits):
+    order = paid(order, alice, commits)
+    leave(order, alice)
+    with pytest.raises(RefusedError, match="già receduto"):
+        leave(order, alice, shown="12.08")
+    assert (Withdrawal.objects.count(), Refund.objects.count()) == (1, 1)
+
+
+def test_the_later_order_first(box, alice, commits):
+    first = paid(place(box, alice), alice, commits, agreed=False)
+    later = paid(place(Mailbox.objects.get(), alice), alice, commits, agreed=False)
+    why = f"recedi prima dall'ordine {later.number}"
+    with pytest.raises(RefusedError, match=why):
+        leave(first, alice, shown="12.08")
+    leave(later, alice)
+    leave(first, alice)
+    assert Mailbox.objects.get().expires_on == box.expires_on
+    assert {order.status for order in Order.objects.all()} == {"reversed"}
+    money_adds_up()
+
+
+def test_an_amount_that_is_not_the_promised_one_is_shown_anew(order, alice, commits):
+    order = paid(order, alice, commits)
+    with pytest.raises(withdrawal.ChangedError):
+        leave(order, alice, shown="12.07")
+    assert Withdrawal.objects.count() == 0
+
+
+def test_the_receipt_has_date_and_time(order, alice, commits):
+    with time_machine.travel(datetime(2026, 11, 25, 23, 30, tzinfo=clock.ROME), tick=False):
+        Order.objects.update(confirmed_at=clock.now())
+        order = paid(order, alice, commits)
+        Email.objects.all().delete()
+        leave(order, alice)
+    letters = list(Email.objects.filter(subject__contains="recesso"))
+    assert sorted(letter.to[0] for letter in letters) == ["alice@posta.example", "mario@posta.example"]
+    for letter in letters:
+        for text in (letter.message, letter.html_message):
+            assert "Il 25 novembre 2026 alle 23:30 (ora italiana)" in text
+            assert "12,08" in text and order.number in text and "Il rinnovo automatico attivato" in text
+
+
+# --- Pages ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_pages(order, box, alice, commits, browser_of, carla):
+    order = paid(order, alice, commits)
+    page, base = browser_of(alice), f"/area-clienti/ordini/{order.number}/"
+    for shown in (base, base + "esito/"):
+        assert "Recedere dal contratto qui" in page.get(shown).content.decode()
+    first = page.get(base + "recesso/").content.decode()
+    assert 'value="Alice Rossi"' in first and 'value="ordine@posta.example"' in first and 'name="iban"' not in first
+    wrong = page.post(base + "recesso/", {"name": "", "email": "alice@pec.example"}).content.decode()
+    assert "Scrivi il nome di chi recede." in wrong and "casella PEC gestita qui" in wrong
+    assert 'value="alice@pec.example"' in wrong
+    typed = {"name": "Alice R.", "email": "io@posta.example"}
+    second = page.post(base + "recesso/", typed).content.decode()
+    assert "Conferma il recesso qui" in second and 'value="Alice R."' in second and 'value="12.08"' in second
+    assert Withdrawal.objects.count() == 0
+    back = page.post(base + "recesso/conferma/", {**typed, "shown": "12.08", "modifica": "1"}).content.decode()
+    assert "Continua" in back and 'value="io@posta.example"' in back
+    assert "ricontrollalo" in page.post(base + "recesso/conferma/", {**typed, "shown": "x"}).content.decode()
+    done = page.post(base + "recesso/conferma/", {**typed, "shown": "12.08"}, follow=True).content.decode()
+    assert "Recesso registrato" in done and "Recedere dal contratto qui" not in done
+    again = page.post(base + "recesso/conferma/", {**typed, "shown": "12.08"}).content.decode()
+    assert "già receduto" in again
+    stranger = browser_of(carla)
+    assert stranger.get(base + "recesso/").status_code == 404
+    assert stranger.post(base + "recesso/conferma/", typed).status_code == 404
+
+
+def test_an_awaiting_order_is_cancelled_instead(order, alice, browser_of):
+    answer = browser_of(alice).get(f"/area-clienti/ordini/{order.number}/recesso/")
+    assert answer.headers["Location"] == f"/area-clienti/ordini/{order.number}/annulla/"
+
+
+def test_the_iban_is_checked(order, alice, dario, commits, browser_of):
+    with commits():
+        pay_transfer(order, dario)
+    typed = {"name": "Alice", "email": "io@posta.example", "iban": IBAN[:-1] + "7"}
+    path = f"/area-clienti/ordini/{order.number}/recesso/"
+    wrong = browser_of(alice).post(path, typed).content.decode()
+    assert "contiene un errore" in wrong and typed["iban"] in wrong
+    good = browser_of(alice).post(path, {**typed, "iban": "it60 x054 2811 1010 0000 0123 456"}).content.decode()
+    assert "Conferma il recesso qui" in good and IBAN in good
+
+
+def test_a_chargeback_shortens_no_box(order, alice, commits):
+    from payments import sync
+    from payments.models import ProviderEvent
+
+    order = paid(order, alice, commits)
+    before = Mailbox.objects.get().expires_on
+    payment = Payment.objects.get()
+    event = ProviderEvent.objects.create(
+        provider="sandbox", event_id="e1", remote_id=payment.remote_id, kind="dispute", detail="fraudulent"
+    )
+    sync.work_off_event(event.pk)
+    assert (Mailbox.objects.get().expires_on, Case.objects.get().kind, Case.objects.get().detail) == (
+        before, "dispute", "fraudulent",
+    )  # fmt: skip
+    assert OrderLine.objects.get().status == "fulfilled"
+    assert flows.missing(order) == 0
