@@ -18,6 +18,8 @@ urlpatterns = [
     path(ORDER + "bonifico/", views.transfer, name="transfer", kwargs=PAY),
     path(ORDER + "annulla/", views.cancel, name="cancel", kwargs=PAY),
     path("pagamenti/<uuid:payment_id>/ritorno/", views.come_back, name="return", kwargs=PAY),
+    path("pagamenti/<uuid:payment_id>/carta/", views.card, name="card", kwargs=PAY),
+    path("area-clienti/metodi-di-pagamento/carta/<uuid:setup_id>/", views.card_setup, name="card_setup", kwargs=PAY),
     path("sandbox/<str:remote_id>/", views.sandbox, name="sandbox"),
     path("webhook/<str:provider>/", views.webhook, name="webhook"),
 ]

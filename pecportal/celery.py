@@ -19,6 +19,10 @@ TIMETABLE: dict[str, tuple[str, dict[str, str] | int]] = {
     "payments: ask again": ("payments.tasks.sync_due", 60),
     "payments: fulfil what is paid": ("payments.tasks.fulfil_due", 60),
     "payments: webhooks left over": ("payments.tasks.work_off_left_over", 60),
+    "payments: what the providers list": (  # 02:00–03:00 left out
+        "payments.tasks.sync_listings",
+        {"minute": "40", "hour": "0,1,3-23"},
+    ),
     "payments: send refunds": ("payments.tasks.send_refunds", 60),
     "mailboxes: tell the platform": ("mailboxes.tasks.sync_platform", 60),
     "mail: send the queue": ("pecportal.tasks.send_mail", 60),
