@@ -138,7 +138,8 @@ def stripe_errors() -> Iterator[Error]:
             yield Error(
                 f"{name} is missing or not such a key: no card could be charged.", hint=hint, id="pecportal.E020"
             )
-    if ("_live_" in settings.STRIPE_SECRET_KEY) != ("_live_" in settings.STRIPE_PUBLISHABLE_KEY):
+    keys = (settings.STRIPE_SECRET_KEY, settings.STRIPE_PUBLISHABLE_KEY)
+    if {key[2:8] for key in keys} == {"_live_", "_test_"}:
         yield Error(
             "STRIPE_SECRET_KEY and STRIPE_PUBLISHABLE_KEY are of different modes: one is live, the other a test.",
             hint=hint, id="pecportal.E020",

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from payments.models import Payment
+from payments.models import MethodSetup, Payment
 from renewals.models import Order
 from tests.conftest import CODES
 from tests.helpers import place, start_card
@@ -22,6 +22,7 @@ PUBLIC = {  # answers nobody too: (path regex) → the statuses it may give
     r"^webhook/": {400, 405, 404},
     r"^lingua/$": {302, 405},
     r"^favicon": {301, 302},
+    r"^pagamenti/[^/]+/carta/": {404, 405},  # of a sandbox attempt there is none; of Stripe: test_stripe_local
     r"^pagamenti/": {
         200,
         302,
@@ -58,6 +59,7 @@ def world(make_box, alice, carla, box):
     payment = start_card(order, alice)
     values = {
         "box_id": str(box.public_id), "number": order.number, "payment_id": str(payment.public_id),
+        "setup_id": str(MethodSetup.objects.create(login=alice, provider="stripe").public_id),
         "remote_id": payment.remote_id, "provider": "sandbox", "version": "2026-11", "uidb64": "MQ", "token": "abc-def",
     }  # fmt: skip
     return {"values": values, "order": order, "box": box, "second": second, "carlas": carlas}

@@ -50,7 +50,11 @@ def card(request: HttpRequest, payment_id: object, **kwargs: object) -> HttpResp
         secret = cards.secret_to_confirm(payment)
     if not refusal and not secret and (request.method == "POST" or payment.sent_at is not None):
         return redirect(back)
-    context = {"order": payment.order, "payment": payment, "confirm_secret": secret, "back": back}
+    boxes = [line.mailbox for line in payment.order.lines.select_related("mailbox__address") if line.mailbox]
+    context: dict[str, object] = {
+        "order": payment.order, "payment": payment, "box": boxes[0] if len(boxes) == 1 else None,
+        "confirm_secret": secret, "back": back,
+    }  # fmt: skip
     if not secret:
         context.update(_new_setup(payment, refusal))
     return _page(request, "payments/card.html", context)

@@ -1,18 +1,29 @@
 """Cards on localstripe, a Stripe we did not write: the road from the card page to a moved expiry (R18–R23)."""
 
+import time
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
-from payments import auto_renewal, cards, flows, refunds, setups, sync
-from payments.models import AutoRenewal, Case, MethodSetup, Payment, ProviderCustomer, Refund, StoredMethod
+from payments import cards, flows, refunds, setups, sync
+from payments.models import (
+    AutoRenewal,
+    Case,
+    MethodSetup,
+    Payment,
+    ProviderCustomer,
+    ProviderEvent,
+    Refund,
+    StoredMethod,
+)
 from payments.providers.stripe import Stripe
 from pecportal import clock
 from tests.helpers import place
-from tests.peers.localstripe import localstripe  # noqa: F401
+from tests.peers.localstripe import WEBHOOK, localstripe  # noqa: F401
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.servers]
 PLAIN, STRONG, DECLINED = "4242424242424242", "4000002500003155", "4000000000000341"
@@ -205,8 +216,6 @@ def test_refunds_part_by_part_and_to_the_end(localstripe, begin, order, dario): 
     cards.pay(payment, give(localstripe, payment, PLAIN))
     payment.refresh_from_db()
     for amount in (Decimal("5.00"), order.total - Decimal("5.00")):
-        from django.db import transaction
-
         with transaction.atomic():
             locked = Payment.objects.locked().get(pk=payment.pk)
             refunds.ask(payment=locked, amount=amount, actor=dario, why="prova", order=order)
@@ -249,4 +258,17 @@ def test_a_card_saved_without_paying(localstripe, alice):  # noqa: F811
     assert [s.status for s in done] == ["done", "done"]
     assert (StoredMethod.objects.get().login, done[0].method.label) == (alice, "Visa •••• 4242")
     assert localstripe.intents() == []
-    assert auto_renewal  # its move_to comes with the page of methods
+
+
+def test_its_signed_webhook_is_believed(localstripe, begin, live_server):  # noqa: F811
+    hook = {"url": f"{live_server.url}/webhook/stripe/", "secret": WEBHOOK, "events": ["payment_intent.succeeded"]}
+    localstripe.call("POST", "/_config/webhooks/ours", hook)
+    payment = begin()
+    cards.pay(payment, give(localstripe, payment, PLAIN))
+    payment.refresh_from_db()
+    for _ in range(100):  # it sends a second later
+        if ProviderEvent.objects.exists():
+            break
+        time.sleep(0.1)
+    event = ProviderEvent.objects.get()
+    assert (event.kind, event.remote_id) == ("payment", payment.remote_id)
