@@ -36,6 +36,11 @@ def start(
     return started.redirect_url
 
 
+def remember(setup: MethodSetup, remote_id: str) -> None:
+    """The provider's id of an open setup: a page that is opened again begins a new one there."""
+    MethodSetup.objects.filter(pk=setup.pk, status=MethodSetup.Status.OPEN).update(remote_id=remote_id)
+
+
 def finish(setup_id: int) -> StoredMethod | None:
     """Ask the provider and keep the method, once; None while it is not saved. A replaced one gives way (R24)."""
     setup = MethodSetup.objects.select_related("login", "method").get(pk=setup_id)

@@ -2,16 +2,21 @@
 
 import logging
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
+from uuid import UUID
 
+from django.conf import settings
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from payments import cases, flows
-from payments.models import Case, Payment, ProviderEvent
+from payments import cases, flows, setups
+from payments.models import Case, MethodSetup, Payment, ProviderEvent
+from payments.providers import get_provider
+from payments.providers.base import Result, Seen
 from payments.timing import wait
 from pecportal import clock
 from pecportal.errors import RefusedError
+from pecportal.formats import euro
 from renewals.models import Order
 
 log = logging.getLogger(__name__)
@@ -80,6 +85,63 @@ def _give_up(payment: Payment) -> Payment:
     return payment
 
 
+def sync_listing(provider: str, since: datetime) -> int:
+    """Hold what a provider lists from `since` on against our rows: the repair for webhooks and answers that got lost.
+
+    News about an attempt of ours takes the one road; registered money of which we have no row is a case, once (R21).
+    Returns how many attempts had news. Raises ProviderTimeoutError when the list cannot be read.
+    """
+    news = 0
+    for seen in get_provider(provider).recent(since):
+        payment = _ours(provider, seen)
+        if payment is None:
+            _note_stranger(provider, seen)
+        elif _has_news(payment, seen):
+            try:
+                flows.fetch_and_record(payment.pk)
+                news += 1
+            except Exception:
+                log.exception("payment %s has news that could not be recorded", payment.pk)
+    return news
+
+
+def _ours(provider: str, seen: Seen) -> Payment | None:
+    attempts = Payment.objects.filter(provider=provider)
+    if found := attempts.filter(remote_id=seen.remote_id).first():
+        return found
+    try:
+        return attempts.filter(public_id=UUID(seen.reference), remote_id="").first()
+    except ValueError:
+        return None
+
+
+def _has_news(payment: Payment, seen: Seen) -> bool:
+    if seen.outcome.result == Result.PENDING:
+        return payment.is_live and not payment.remote_id
+    has_money = payment.status in (Payment.Status.REGISTERED, Payment.Status.REFUNDED)
+    if seen.outcome.result == Result.REGISTERED:
+        return not has_money or seen.outcome.refunded is not None
+    return payment.is_live
+
+
+def _note_stranger(provider: str, seen: Seen) -> None:
+    """`detail` ends with the provider's id: by it the same money is known again, also when its case is closed."""
+    if seen.outcome.result != Result.REGISTERED or seen.outcome.amount is None:
+        return
+    mark = f"({seen.remote_id})"
+    if Case.objects.filter(kind=Case.Kind.MONEY_UNKNOWN, detail__endswith=mark).exists():
+        return
+    in_euro = seen.outcome.currency == settings.CURRENCY
+    amount = euro(seen.outcome.amount) if in_euro else f"{seen.outcome.amount} {seen.outcome.currency}"
+    detail = _("%(amount)s presso %(provider)s, di cui non c'è un pagamento") % {
+        "amount": amount, "provider": provider,
+    }  # fmt: skip
+    fits = in_euro and seen.outcome.amount <= flows.MOST
+    cases.open_case(
+        Case.Kind.MONEY_UNKNOWN, amount=seen.outcome.amount if fits else None, detail=f"{detail[:170]} {mark}"
+    )
+
+
 def work_off_event(event_id: int) -> None:
     """Work off a stored webhook: ask the provider about the attempt it names, if it is one of ours (R18).
 
@@ -97,4 +159,8 @@ def work_off_event(event_id: int) -> None:
         )  # fmt: skip
     elif payment is not None:
         flows.fetch_and_record(payment.pk)
+    elif event.remote_id:
+        setup = MethodSetup.objects.filter(provider=event.provider, remote_id=event.remote_id).first()
+        if setup is not None:
+            setups.finish(setup.pk)
     ProviderEvent.objects.filter(pk=event_id, processed_at=None).update(processed_at=clock.now())

@@ -2,13 +2,18 @@
 
 import logging
 import time
+from datetime import timedelta
 
 from celery import shared_task
+from django.conf import settings
 
 from payments import charging, reconciliation, refunds, sync, wallet
 from payments.models import ProviderEvent
+from payments.providers import PROVIDERS
+from pecportal import clock
 
 log = logging.getLogger(__name__)
+LISTED = timedelta(hours=26)  # a day and an hour more: what a broken hour missed, later ones find
 SECONDS = 200  # a task ends by itself, well before the worker's hard limit
 
 
@@ -36,6 +41,16 @@ def charge_due() -> None:
 @shared_task
 def forget_removed() -> None:
     wallet.forget_removed()
+
+
+@shared_task
+def sync_listings() -> None:
+    for name in PROVIDERS:
+        if name in settings.PAYMENT_PROVIDERS:
+            try:
+                sync.sync_listing(name, clock.now() - LISTED)
+            except Exception:  # one provider that does not answer must not keep the others waiting
+                log.exception("what %s has could not be listed; it is tried again in an hour", name)
 
 
 @shared_task

@@ -35,6 +35,8 @@ urlpatterns = [
     path(ORDER + "recesso/", views.withdraw, name="withdraw", kwargs=PAY),
     path(ORDER + "recesso/conferma/", views.withdraw_confirm, name="withdraw_confirm", kwargs=PAY),
     path("pagamenti/<uuid:payment_id>/ritorno/", views.come_back, name="return", kwargs=PAY),
+    path("pagamenti/<uuid:payment_id>/carta/", views.card, name="card", kwargs=PAY),
+    path(METHODS + "carta/<uuid:setup_id>/", views.card_setup, name="card_setup", kwargs=PAY),
     path("paga/", views.visitor_find, name="visitor_find"),
     path("paga/ordine/", views.visitor_pay, name="visitor_pay"),
     path("paga/esito/", views.visitor_outcome, name="visitor_outcome"),

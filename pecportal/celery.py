@@ -19,6 +19,10 @@ TIMETABLE: dict[str, tuple[str, dict[str, str] | int]] = {
     "payments: ask again": ("payments.tasks.sync_due", 60),
     "payments: fulfil what is paid": ("payments.tasks.fulfil_due", 60),
     "payments: webhooks left over": ("payments.tasks.work_off_left_over", 60),
+    "payments: what the providers list": (  # 02:00–03:00 left out
+        "payments.tasks.sync_listings",
+        {"minute": "40", "hour": "0,1,3-23"},
+    ),
     "payments: send refunds": ("payments.tasks.send_refunds", 60),
     "payments: reconcile": ("payments.tasks.reconcile", {"minute": "20", "hour": "4"}),
     "payments: automatic renewals": ("payments.tasks.charge_due", {"minute": "10", "hour": "6"}),

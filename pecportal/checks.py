@@ -124,6 +124,8 @@ def production_errors() -> Iterator[Error]:
             hint="Set BANK_IBAN to the provider's account, or remove 'transfer' from PAYMENT_PROVIDERS.",
             id="pecportal.E009",
         )
+    if "stripe" in settings.PAYMENT_PROVIDERS:
+        yield from stripe_errors()
     if settings.POST_OFFICE["BACKENDS"]["default"] != SMTP:
         yield Error(
             "EMAIL_URL is not a mail server: no customer would be warned before a deletion.",
@@ -155,6 +157,30 @@ def production_errors() -> Iterator[Error]:
                 hint=f"Set {name} to the provider's own.",
                 id="pecportal.E014",
             )
+
+
+def stripe_errors() -> Iterator[Error]:
+    """What cards cannot do without: each missing or implausible setting is an error of its own."""
+    hint = "Take it from Stripe's dashboard, or remove 'stripe' from PAYMENT_PROVIDERS."
+    for name, starts in (
+        ("STRIPE_SECRET_KEY", ("sk_live_", "rk_live_", "sk_test_", "rk_test_")),
+        ("STRIPE_PUBLISHABLE_KEY", ("pk_live_", "pk_test_")),
+    ):
+        if not getattr(settings, name).startswith(starts):
+            yield Error(
+                f"{name} is missing or not such a key: no card could be charged.", hint=hint, id="pecportal.E020"
+            )
+    keys = (settings.STRIPE_SECRET_KEY, settings.STRIPE_PUBLISHABLE_KEY)
+    if {key[2:8] for key in keys} == {"_live_", "_test_"}:
+        yield Error(
+            "STRIPE_SECRET_KEY and STRIPE_PUBLISHABLE_KEY are of different modes: one is live, the other a test.",
+            hint=hint, id="pecportal.E020",
+        )  # fmt: skip
+    if not any(settings.STRIPE_WEBHOOK_SECRETS):
+        yield Error(
+            "STRIPE_WEBHOOK_SECRETS is empty: nothing that Stripe tells could be believed.",
+            hint=hint, id="pecportal.E020",
+        )  # fmt: skip
 
 
 @register(Tags.security, deploy=True)

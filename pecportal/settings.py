@@ -95,6 +95,11 @@ if NOTICE_DAYS and not -366 <= NOTICE_DAYS[0] <= NOTICE_DAYS[-1] <= 366:
 TRANSFER_BLACKOUT_DAYS = 15  # R29: transfer is not offered in the last days before deletion
 IDLE_MINUTES = env.int("IDLE_MINUTES", default=30)  # R5
 PAYMENT_PROVIDERS = env.list("PAYMENT_PROVIDERS", default=["transfer"] if PRODUCTION else ["sandbox", "transfer"])
+STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
+STRIPE_PUBLISHABLE_KEY = env.str("STRIPE_PUBLISHABLE_KEY", default="")
+STRIPE_WEBHOOK_SECRETS = env.list("STRIPE_WEBHOOK_SECRETS", default=[])  # several while one is being replaced
+STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="https://api.stripe.com").rstrip("/")
+STRIPE_JS_URL = env.str("STRIPE_JS_URL", default="https://js.stripe.com/v3/")
 MAILBOX_PLATFORM = env.str("MAILBOX_PLATFORM", default="mailboxes.platform.local.LocalPlatform")
 CURRENCY = "EUR"
 VAT_RATE = Decimal("0.22")  # what catalogue.install() seeds; the dated rates in force are rows
@@ -370,6 +375,7 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {
+        "stripe": {"level": "WARNING"},  # it would write every call, with its address
         "django.server": {"handlers": ["console"], "propagate": False},
         # named here, or post_office would add a handler of its own and every line would come twice
         "post_office": {"handlers": ["console"], "level": "WARNING", "propagate": False},

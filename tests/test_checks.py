@@ -30,11 +30,15 @@ RIGHT = {
     "SITE_URL": "https://area.provider.it",
     "PEC_DOMAINS": ["pec.provider.it"],
     "ACCOUNT_DOMAIN": "provider.it",
+    "STRIPE_SECRET_KEY": "sk_live_1",
+    "STRIPE_PUBLISHABLE_KEY": "pk_live_1",
+    "STRIPE_WEBHOOK_SECRETS": ["whsec_1"],
     "METRICS_TOKEN": "token",
     "PROVIDER_PRIVACY_URL": "https://provider.it/privacy",
     "DEFAULT_FROM_EMAIL": "Provider <noreply@provider.it>",
     "PROVIDER_SUPPORT_EMAIL": "assistenza@provider.it",
 }
+STRIPE = {"PAYMENT_PROVIDERS": ["stripe", "transfer"]}
 WRONG = [
     ("E001", {"GRACE_DAYS": 0}),
     ("E002", {"PAYMENT_PROVIDERS": ["transfer", "sandbox"]}),
@@ -64,6 +68,11 @@ WRONG = [
     ("E015", {"IDLE_MINUTES": 0}),
     ("E016", {"PAYMENT_PROVIDERS": ["transfer", "carta"]}),
     ("E016", {"PAYMENT_PROVIDERS": []}),
+    ("E020", {**STRIPE, "STRIPE_SECRET_KEY": ""}),
+    ("E020", {**STRIPE, "STRIPE_SECRET_KEY": "pk_live_1"}),
+    ("E020", {**STRIPE, "STRIPE_SECRET_KEY": "sk_test_1"}),  # the other key is live
+    ("E020", {**STRIPE, "STRIPE_PUBLISHABLE_KEY": ""}),
+    ("E020", {**STRIPE, "STRIPE_WEBHOOK_SECRETS": [""]}),
     ("W001", {"METRICS_TOKEN": ""}),
     ("W002", {"PROVIDER_PRIVACY_URL": ""}),
     ("W003", {"DEFAULT_FROM_EMAIL": "Posta Esempio <noreply@posta.example>"}),
@@ -91,6 +100,8 @@ def found():
 
 def test_a_right_production_passes(configure):
     configure()
+    assert found() == []
+    configure(**STRIPE)
     assert found() == []
 
 

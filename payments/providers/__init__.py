@@ -4,8 +4,9 @@ from django.conf import settings
 
 from .base import Provider
 from .sandbox import Sandbox
+from .stripe import Stripe
 
-PROVIDERS: dict[str, type[Provider]] = {"sandbox": Sandbox}
+PROVIDERS: dict[str, type[Provider]] = {"sandbox": Sandbox, "stripe": Stripe}
 
 
 def get_provider(name: str) -> Provider:

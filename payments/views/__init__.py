@@ -1,6 +1,7 @@
 """The pages of paying: thin edges around payments.flows, a module a theme."""
 
 from .automatic import auto_renewal, auto_renewal_agree, auto_renewal_off
+from .card import card, card_setup
 from .orders import cancel, order, outcome
 from .paying import come_back, pay, transfer, transfer_pdf
 from .sandbox import sandbox
@@ -12,8 +13,8 @@ from .webhooks import webhook
 from .withdrawal import withdraw, withdraw_confirm
 
 __all__ = [
-    "auto_renewal", "auto_renewal_agree", "auto_renewal_off", "cancel", "come_back", "method_add", "method_default",
-    "method_remove", "method_return", "methods", "order", "outcome", "pay", "sandbox", "transfer",
-    "transfer_pdf", "visitor_find", "visitor_outcome", "visitor_pay", "webhook", "withdraw",
+    "auto_renewal", "auto_renewal_agree", "auto_renewal_off", "cancel", "card", "card_setup", "come_back",
+    "method_add", "method_default", "method_remove", "method_return", "methods", "order", "outcome", "pay",
+    "sandbox", "transfer", "transfer_pdf", "visitor_find", "visitor_outcome", "visitor_pay", "webhook", "withdraw",
     "withdraw_confirm",
 ]  # fmt: skip
