@@ -3,9 +3,10 @@
 from django.conf import settings
 
 from .base import Provider
+from .paypal import PayPal
 from .sandbox import Sandbox
 
-PROVIDERS: dict[str, type[Provider]] = {"sandbox": Sandbox}
+PROVIDERS: dict[str, type[Provider]] = {"sandbox": Sandbox, "paypal": PayPal}
 
 
 def get_provider(name: str) -> Provider:
