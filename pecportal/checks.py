@@ -4,6 +4,7 @@ An Error stops every manage.py command and, through pecportal/wsgi.py, the web s
 ought to look at: `manage.py check --deploy` shows it.
 """
 
+import re
 import sys
 from collections.abc import Iterator
 from email.utils import parseaddr
@@ -62,7 +63,7 @@ def postal_account_is_one(app_configs: object, **kwargs: Any) -> list[CheckMessa
         Error(
             f"POSTAL_ACCOUNT is {account}: customers would pay their slips to nobody, or to somebody else.",
             hint="Set POSTAL_ACCOUNT to the twelve digits of the postal account, zeros included, or leave it empty.",
-            id="pecportal.E015",
+            id="pecportal.E017",
         )
     ]
 
@@ -157,6 +158,32 @@ def production_errors() -> Iterator[Error]:
                 hint=f"Set {name} to the provider's own.",
                 id="pecportal.E014",
             )
+    if "paypal" in settings.PAYMENT_PROVIDERS:
+        yield from paypal_errors()
+
+
+def paypal_errors() -> Iterator[Error]:
+    secrets = ("PAYPAL_CLIENT_ID", "PAYPAL_SECRET", "PAYPAL_WEBHOOK_ID")
+    if missing := [name for name in secrets if not getattr(settings, name)]:
+        yield Error(
+            f"PAYMENT_PROVIDERS contains 'paypal' without {', '.join(missing)}: no payment could be taken or noticed.",
+            hint="Set them to what PayPal's developer site shows for the app, or remove 'paypal'.",
+            id="pecportal.E030",
+        )
+    for name in ("PAYPAL_API_BASE", "PAYPAL_WEB_HOST", "PAYPAL_CERT_ORIGINS"):
+        value = getattr(settings, name)
+        if not all(is_paypal(address) for address in ([value] if isinstance(value, str) else value or [""])):
+            yield Error(
+                f"{name} is not an https address of paypal.com: money or its proofs would be somebody else's.",
+                hint=f"Remove {name} from the environment, or set it to PayPal's own.",
+                id="pecportal.E031",
+            )
+
+
+def is_paypal(address: str) -> bool:
+    """Whether it is the origin of a host of paypal.com, https, nothing beside."""
+    host = address.removeprefix("https://")
+    return address.startswith("https://") and bool(re.fullmatch(r"([a-z0-9-]+\.)+paypal\.com", host))
 
 
 def stripe_errors() -> Iterator[Error]:

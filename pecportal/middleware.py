@@ -26,4 +26,8 @@ class LanguageMiddleware:
             response.headers.setdefault(
                 "Content-Security-Policy", build_policy(replace=settings.ADMIN_CONTENT_SECURITY_POLICY)
             )
+        match = request.resolver_match
+        if match is not None and match.app_name == "payments" and "paypal" in settings.PAYMENT_PROVIDERS:
+            # A form that is answered with a redirect to PayPal is blocked unless the page's policy names it.
+            response._csp_update = {"form-action": [settings.PAYPAL_WEB_HOST]}  # type: ignore[attr-defined]
         return response

@@ -102,6 +102,14 @@ STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="https://api.stripe.com").r
 STRIPE_JS_URL = env.str("STRIPE_JS_URL", default="https://js.stripe.com/v3/")
 MAILBOX_PLATFORM = env.str("MAILBOX_PLATFORM", default="mailboxes.platform.local.LocalPlatform")
 CURRENCY = "EUR"
+PAYPAL_CLIENT_ID = env.str("PAYPAL_CLIENT_ID", default="")
+PAYPAL_SECRET = env.str("PAYPAL_SECRET", default="")
+PAYPAL_WEBHOOK_ID = env.str("PAYPAL_WEBHOOK_ID", default="")
+PAYPAL_API_BASE = env.str("PAYPAL_API_BASE", default="https://api-m.paypal.com").rstrip("/")
+PAYPAL_WEB_HOST = env.str("PAYPAL_WEB_HOST", default="https://www.paypal.com").rstrip("/")
+PAYPAL_CERT_ORIGINS = env.list(
+    "PAYPAL_CERT_ORIGINS", default=["https://api.paypal.com", "https://api.sandbox.paypal.com"]
+)
 VAT_RATE = Decimal("0.22")  # what catalogue.install() seeds; the dated rates in force are rows
 
 # --- Applications -----------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """The cast. Alice holds the account, Bruno is the holder of a box under it, Carla is a stranger; Dario is staff."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from types import SimpleNamespace
 
@@ -151,3 +151,24 @@ def box(make_box, alice) -> Mailbox:
 @pytest.fixture
 def platform() -> LocalPlatform:
     return LocalPlatform()
+
+
+@pytest.fixture
+def paypal(settings) -> Iterator[object]:
+    """Our stand-in for PayPal, on loopback; what went to and fro must be as PayPal describes it."""
+    from payments.providers import paypal_api, paypal_webhook
+    from tests.peers import paypal_fake, paypal_schemas
+
+    fake = paypal_fake.PayPalFake()
+    settings.PAYMENT_PROVIDERS = ["paypal", "transfer"]
+    settings.PAYPAL_CLIENT_ID, settings.PAYPAL_SECRET = paypal_fake.CLIENT, paypal_fake.SECRET
+    settings.PAYPAL_WEBHOOK_ID = paypal_fake.WEBHOOK
+    settings.PAYPAL_API_BASE = settings.PAYPAL_WEB_HOST = fake.url
+    settings.PAYPAL_CERT_ORIGINS = [fake.url]
+    paypal_api._tokens.clear()
+    paypal_webhook._known.clear()
+    yield fake
+    fake.stop()
+    if paypal_schemas.FOLDER is None:
+        print("PayPal's descriptions (../shared/paypal-openapi) are absent: bodies were not held against them")
+    assert fake.complaints == []

@@ -3,10 +3,11 @@
 from django.conf import settings
 
 from .base import Provider
+from .paypal import PayPal
 from .sandbox import Sandbox
 from .stripe import Stripe
 
-PROVIDERS: dict[str, type[Provider]] = {"sandbox": Sandbox, "stripe": Stripe}
+PROVIDERS: dict[str, type[Provider]] = {"sandbox": Sandbox, "stripe": Stripe, "paypal": PayPal}
 
 
 def get_provider(name: str) -> Provider:
