@@ -8,12 +8,11 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet, Sum
 from django.utils.translation import gettext as _
 from stdnum import iso11649
 
 from accounts.models import User
-from payments import cases
+from payments import cases, refunds
 from payments.flows import MOST, after_paid, missing
 from payments.models import Allocation, Case, Receipt
 from pecportal import clock
@@ -126,7 +125,7 @@ def allocate(*, receipt_id: int, order_id: int, actor: User) -> Allocated:
 
 def _allocate(order: Order, receipt: Receipt, actor: User) -> Allocated:
     """Both rows locked. Whatever was open about this receipt is closed, and one case says what is left of it now."""
-    left = receipt.amount - _sum(Allocation.objects.filter(receipt=receipt))
+    left = refunds.unapplied(receipt)
     if left <= 0:
         raise RefusedError(_("Questo accredito è già attribuito per intero."))
     if Allocation.objects.filter(receipt=receipt).exclude(order__owner=order.owner_id).exists():
@@ -187,7 +186,3 @@ def _open_unmatched(receipt: Receipt) -> None:
     cases.open_case(
         Case.Kind.RECEIPT_UNMATCHED, receipt=receipt, amount=receipt.amount, detail=_("la causale non nomina un ordine")
     )
-
-
-def _sum(allocations: QuerySet[Allocation]) -> Decimal:
-    return allocations.aggregate(total=Sum("amount"))["total"] or Decimal(0)
