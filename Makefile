@@ -3,9 +3,10 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .SILENT:
-.PHONY: help setup run test check lock system
+.PHONY: help setup run test check bench soak lock system
 
 PORT ?= 8000
+STEPS ?= 30000
 PYTHON := .venv/bin/python
 COMPILE := $(PYTHON) -m uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet
 
@@ -13,6 +14,8 @@ help:
 	echo "make run     set up, and serve the demo at http://localhost:$(PORT) (PORT=8080 make run for another port)"
 	echo "make test    the whole suite, on a throwaway PostgreSQL and Redis"
 	echo "make check   linters, types, layers, templates, deployment and database checks, known vulnerabilities"
+	echo "make bench   figures against their limits, on a throwaway PostgreSQL and Redis"
+	echo "make soak    the state machine of orders and money for $(STEPS) steps (STEPS=100000 make soak for more)"
 	echo "make setup   the virtual environment alone"
 	echo "make lock    write both lock files anew from pyproject.toml"
 
@@ -118,6 +121,12 @@ check: setup system
 	for title in "$${failed[@]}"; do echo "FAILED: $$title"; done
 	echo "check: $$passed passed, $${#failed[@]} failed"
 	[ $${#failed[@]} = 0 ]
+
+bench: setup system
+	tests/with_services $(PYTHON) tests/bench/run
+
+soak: setup system
+	MACHINE_STEPS=$(STEPS) tests/with_services $(PYTHON) -m pytest -q -s --show-capture=no tests/payments/test_machine.py
 
 lock: setup
 	echo "Resolving requirements.lock and requirements-dev.lock …"

@@ -96,6 +96,11 @@ def money_adds_up(books: Books) -> None:
         given = total(books.of("allocations", **{name: source.pk}))
         gone = counted(books.of("refunds", **{name: source.pk}))
         open_cases = [c for c in books.of("cases", closed_at=None, **{name: source.pk}) if c.kind in kinds]
+        if isinstance(source, Payment) and source.status in TAKEN and source.received is None:
+            said = books.of("cases", payment_id=source.pk, kind=Case.Kind.MONEY_MISMATCH)
+            assert said, f"{source!r}: money in another currency, and no case says so"
+            assert not given and not gone, f"{source!r}: money in another currency was used"
+            continue
         from_orders = total(r for r in gone if r.order_id is not None)
         free = got - given - total(r for r in gone if r.order_id is None)
         what = f"{source!r}: got {got}, allocated {given}, refunded {total(gone)}, free {free}, cases {open_cases}"
