@@ -3,9 +3,10 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .SILENT:
-.PHONY: help setup run test check bench lock system
+.PHONY: help setup run test check bench soak lock system
 
 PORT ?= 8000
+STEPS ?= 30000
 PYTHON := .venv/bin/python
 COMPILE := $(PYTHON) -m uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet
 
@@ -14,6 +15,7 @@ help:
 	echo "make test    the whole suite, on a throwaway PostgreSQL and Redis"
 	echo "make check   linters, types, layers, templates, deployment and database checks, known vulnerabilities"
 	echo "make bench   figures against their limits, on a throwaway PostgreSQL and Redis"
+	echo "make soak    the state machine of orders and money for $(STEPS) steps (STEPS=100000 make soak for more)"
 	echo "make setup   the virtual environment alone"
 	echo "make lock    write both lock files anew from pyproject.toml"
 
@@ -122,6 +124,9 @@ check: setup system
 
 bench: setup system
 	tests/with_services $(PYTHON) tests/bench/run
+
+soak: setup system
+	MACHINE_STEPS=$(STEPS) tests/with_services $(PYTHON) -m pytest -q -s --show-capture=no tests/payments/test_machine.py
 
 lock: setup
 	echo "Resolving requirements.lock and requirements-dev.lock …"

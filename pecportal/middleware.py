@@ -29,5 +29,6 @@ class LanguageMiddleware:
         match = request.resolver_match
         if match is not None and match.app_name == "payments" and "paypal" in settings.PAYMENT_PROVIDERS:
             # A form that is answered with a redirect to PayPal is blocked unless the page's policy names it.
-            response._csp_update = {"form-action": [settings.PAYPAL_WEB_HOST]}  # type: ignore[attr-defined]
+            own = getattr(response, "_csp_update", None) or {}
+            response._csp_update = {**own, "form-action": [settings.PAYPAL_WEB_HOST]}  # type: ignore[attr-defined]
         return response

@@ -3,7 +3,7 @@
 import logging
 
 from django.contrib.auth.decorators import login_not_required
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
@@ -32,12 +32,15 @@ def webhook(request: HttpRequest, provider: str, **kwargs: object) -> HttpRespon
     except BadWebhookError as error:
         log.warning("webhook of %s refused: %s", provider, error)
         return HttpResponse(status=400)
-    with transaction.atomic():
-        event, created = ProviderEvent.objects.get_or_create(
-            provider=provider, event_id=hint.event_id,
-            defaults={"remote_id": hint.remote_id, "kind": hint.kind, "detail": hint.detail},
-        )  # fmt: skip
-        if created:
+    # One insert and nothing read before it: providers send bursts, and wait for the answer.
+    try:
+        with transaction.atomic():
+            event = ProviderEvent.objects.create(
+                provider=provider, event_id=hint.event_id, remote_id=hint.remote_id, kind=hint.kind, detail=hint.detail
+            )
             # robust: the event is stored, so a broker that is away must not make the provider send it again
             transaction.on_commit(lambda: tasks.work_off_event.delay(event.pk), robust=True)
+    except IntegrityError:
+        if not ProviderEvent.objects.filter(provider=provider, event_id=hint.event_id).exists():
+            raise  # not the constraint provider_event_once, which says that it came before
     return HttpResponse(status=200)

@@ -1,49 +1,272 @@
-"""What must hold after every story: money taken = applied + waiting in open cases + gone back (R21)."""
+"""What stays true of money, orders and boxes, whatever happened: one read of the rows, plain functions over them.
 
+Each raises AssertionError that names the rows. `read` takes which accounts and receipts are meant.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
 from decimal import Decimal
+from itertools import pairwise
 
-from django.db.models import Q
+from django.db.models import QuerySet
 
-from payments import refunds
-from payments.models import Allocation, Case, Payment, Receipt, Refund
-from renewals.models import Order
+from mailboxes.models import Mailbox, PaidPeriod
+from payments.models import Allocation, AutoRenewal, Case, Payment, PaymentEvent, Receipt, Refund
+from renewals import flows as orders
+from renewals import rules
+from renewals.models import Kind, Order, OrderEvent, OrderLine
 
-WAITING = ("mismatch", "too_late", "over", "unmatched", "refund")  # cases that hold money which pays no order
+ZERO = Decimal(0)
+# Of these the amount is money of a payment or receipt that pays no order and waits for a decision.
+OF_A_PAYMENT = (Case.Kind.MONEY_MISMATCH, Case.Kind.MONEY_TOO_LATE, Case.Kind.RECEIPT_OVER)
+OF_A_RECEIPT = (Case.Kind.RECEIPT_UNMATCHED, Case.Kind.RECEIPT_OVER, Case.Kind.MONEY_TOO_LATE)
+PAID = (Order.Status.PAID, Order.Status.FULFILLED, Order.Status.ATTENTION)
+TAKEN = (Payment.Status.REGISTERED, Payment.Status.REFUNDED)
 
 
-def money_adds_up() -> None:
-    """Every cent that came pays an order, waits in an open case, or went back; none does two of these."""
-    for source in [*Receipt.objects.all(), *Payment.objects.filter(status__in=["registered", "refunded"])]:
-        of = {"receipt": source} if isinstance(source, Receipt) else {"payment": source}
-        got = source.amount if isinstance(source, Receipt) else source.received or Decimal(0)
-        back = refunds.total_of(Refund.objects.counted().filter(**of))
-        free = refunds.unapplied(source)
-        applied = {
-            o: refunds.applied(source, o) for o in Order.objects.filter(allocations__in=source.allocations.all())
-        }
-        assert got == free + sum(applied.values(), Decimal(0)) + back
-        assert free >= 0 and all(amount >= 0 for amount in applied.values()), (free, applied)
-        waiting = Case.objects.filter(closed_at=None, kind__in=WAITING, **of)
-        if free:
-            assert waiting.exists(), f"{free} of {source} wait for nobody"
+@dataclass(frozen=True)
+class Books:
+    """The rows of some accounts, read once."""
+
+    boxes: list[Mailbox]
+    orders: list[Order]
+    lines: list[OrderLine]
+    payments: list[Payment]
+    receipts: list[Receipt]
+    allocations: list[Allocation]
+    refunds: list[Refund]
+    cases: list[Case]
+    periods: list[PaidPeriod]
+    order_events: list[OrderEvent]
+    payment_events: list[PaymentEvent]
+
+    def of(self, rows: str, **wanted: object) -> list:
+        """Rows whose attributes are all as wanted."""
+        return [r for r in getattr(self, rows) if all(getattr(r, name) == value for name, value in wanted.items())]
+
+
+def read(*, owners: Iterable[int], receipts: QuerySet[Receipt]) -> Books:
+    """The books of the accounts `owners` (ids) and of the bank money `receipts`."""
+    mine = list(Order.objects.filter(owner__in=owners).order_by("pk"))
+    payments = list(Payment.objects.filter(order__in=mine).order_by("pk"))
+    got = list(receipts.order_by("pk"))
+    boxes = list(Mailbox.objects.filter(owner__in=owners).order_by("pk"))
+    cases = {c.pk: c for c in Case.objects.filter(order__in=mine)} | {
+        c.pk: c for c in Case.objects.filter(receipt__in=got)
+    }
+    refunds = [*Refund.objects.filter(payment__in=payments), *Refund.objects.filter(receipt__in=got)]
+    allocations = {a.pk: a for a in Allocation.objects.filter(order__in=mine)}
+    allocations |= {a.pk: a for a in Allocation.objects.filter(receipt__in=got)}
+    return Books(
+        boxes=boxes,
+        orders=mine,
+        lines=list(OrderLine.objects.filter(order__in=mine).order_by("pk")),
+        payments=payments,
+        receipts=got,
+        allocations=list(allocations.values()),
+        refunds=refunds,
+        cases=list(cases.values()),
+        periods=list(PaidPeriod.objects.filter(box__in=boxes).order_by("starts", "pk")),
+        order_events=list(OrderEvent.objects.filter(order__in=mine).order_by("pk")),
+        payment_events=list(PaymentEvent.objects.filter(payment__in=payments).order_by("pk")),
+    )
+
+
+def total(rows: Iterable) -> Decimal:
+    return sum((row.amount for row in rows if row.amount is not None), ZERO)
+
+
+def counted(refunds: Iterable[Refund]) -> list[Refund]:
+    return [r for r in refunds if r.status != Refund.Status.FAILED]
+
+
+# --- Money ------------------------------------------------------------------------------------------------------------
+
+
+def money_adds_up(books: Books) -> None:
+    """Of each source and in total: money taken = applied to orders + in open cases + refunded (R21)."""
+    taken = applied = in_cases = back = ZERO
+    sources = [*books.receipts, *books.payments]
+    for source in sources:
+        name = "receipt_id" if isinstance(source, Receipt) else "payment_id"
+        kinds = OF_A_RECEIPT if isinstance(source, Receipt) else OF_A_PAYMENT
+        got = _got(source)
+        given = total(books.of("allocations", **{name: source.pk}))
+        gone = counted(books.of("refunds", **{name: source.pk}))
+        open_cases = [c for c in books.of("cases", closed_at=None, **{name: source.pk}) if c.kind in kinds]
+        if isinstance(source, Payment) and source.status in TAKEN and source.received is None:
+            said = books.of("cases", payment_id=source.pk, kind=Case.Kind.MONEY_MISMATCH)
+            assert said, f"{source!r}: money in another currency, and no case says so"
+            assert not given and not gone, f"{source!r}: money in another currency was used"
+            continue
+        from_orders = total(r for r in gone if r.order_id is not None)
+        free = got - given - total(r for r in gone if r.order_id is None)
+        what = f"{source!r}: got {got}, allocated {given}, refunded {total(gone)}, free {free}, cases {open_cases}"
+        assert free >= 0, f"more was given than there is: {what}"
+        assert from_orders <= given, f"more went back out of orders than had been given to them: {what}"
+        if gone:  # a refund made at the provider leaves the case to the staff, who see both
+            assert not free or open_cases, f"money that pays nothing and nobody decides about: {what}"
         else:
-            assert not waiting.exclude(kind="refund").exists(), f"{source}: a case for money that is not there"
-        if isinstance(source, Payment) and back == got and not source.refunds.filter(status__in=Refund.LIVE).exists():
-            assert source.status == "refunded"
-    for order in Order.objects.all():
-        _order_adds_up(order)
+            assert total(open_cases) == free, f"cases that do not say what is left: {what}"
+            assert not isinstance(source, Receipt) or len(open_cases) <= 1, f"more than one case: {what}"
+        taken, applied, in_cases, back = taken + got, applied + given - from_orders, in_cases + free, back + total(gone)
+    assert taken == applied + in_cases + back, f"{taken=} {applied=} {in_cases=} {back=}"
 
 
-def _order_adds_up(order: Order) -> None:
-    given = refunds.total_of(Allocation.objects.filter(order=order))
-    back = refunds.total_of(Refund.objects.counted().filter(order=order))
-    promised = refunds.total_of(Case.objects.filter(closed_at=None, kind="by_bank", order=order))
-    assert given <= order.amount_due
-    assert promised <= given - back
-    if order.collected_at is not None:
-        assert given == order.amount_due
-    if hasattr(order, "withdrawal"):
-        failed = refunds.total_of(Case.objects.filter(closed_at=None, kind="refund").filter(Q(order=order)))
-        assert order.withdrawal.amount + order.withdrawal.kept == given
-        assert order.withdrawal.amount == back + promised + failed
-        assert order.status in ("reversed", "refunded")
+def _got(source: Receipt | Payment) -> Decimal:
+    if isinstance(source, Receipt):
+        return source.amount
+    return (source.received or ZERO) if source.status in TAKEN else ZERO
+
+
+def orders_are_paid_exactly_or_not(books: Books) -> None:
+    """An order is paid by what it was due, waits while it lacks something, holds nothing once closed (R21b)."""
+    for order in books.orders:
+        given = total(books.of("allocations", order_id=order.pk))
+        what = f"{order} {order.status}: due {order.amount_due}, given {given}"
+        if order.status in PAID:
+            assert given == order.amount_due, what
+        elif order.status == Order.Status.AWAITING_PAYMENT:
+            assert given < order.amount_due, what
+        elif order.status in (Order.Status.CANCELLED, Order.Status.LAPSED):
+            assert given == 0, what
+        short = [c.amount for c in books.of("cases", order_id=order.pk, kind=Case.Kind.RECEIPT_SHORT, closed_at=None)]
+        assert short == ([order.amount_due - given] if 0 < given < order.amount_due else []), f"{what}, {short=}"
+
+
+def one_live_attempt(books: Books) -> None:
+    live = defaultdict(list)
+    for payment in books.payments:
+        if payment.is_live:
+            live[payment.order_id].append(payment.pk)
+    assert all(len(found) == 1 for found in live.values()), f"orders with two live attempts: {dict(live)}"
+
+
+# --- Boxes ------------------------------------------------------------------------------------------------------------
+
+
+def periods_come_from_paid_orders(books: Books) -> None:
+    """A period in force for each fulfilled renewal line, and none without an order that was paid (R15)."""
+    order_of = {order.pk: order for order in books.orders}
+    lines = [line for line in books.lines if line.kind == Kind.RENEWAL]
+    by_source = {line.public_id: line for line in lines}
+    first = {box.pk: next(p for p in books.periods if p.box_id == box.pk).pk for box in books.boxes}  # the opening
+    in_force = [p for p in books.periods if p.reverses_id is None and p.reversed_on is None]
+    for period in in_force:
+        if period.pk == first[period.box_id]:
+            continue
+        line = by_source.get(period.source)
+        assert line is not None, f"period {period.pk} was bought by no line"
+        order = order_of[line.order_id]
+        assert line.status == OrderLine.Status.FULFILLED, f"period {period.pk} in force, its line is {line.status}"
+        assert order.status == Order.Status.FULFILLED, f"period {period.pk} in force, {order} is {order.status}"
+    periods = {p.pk: p for p in in_force}
+    for line in lines:
+        if line.status == OrderLine.Status.FULFILLED:
+            period = periods.get(line.period_id)
+            assert period is not None, f"line {line.pk} is fulfilled without a period"
+            assert period.source == line.public_id, f"line {line.pk} points at another's period"
+
+
+def expiries_are_what_periods_say(books: Books, *, grace_days: int) -> None:
+    """The expiry of a box is the end of its last period in force; periods follow each other day by day (R15)."""
+    for box in books.boxes:
+        mine = [p for p in books.periods if p.box_id == box.pk and p.reverses_id is None and p.reversed_on is None]
+        gaps = [(a.ends, b.starts) for a, b in pairwise(mine) if b.starts != a.ends + timedelta(days=1)]
+        assert not gaps, f"box {box.pk}: periods that do not follow each other: {gaps}"
+        assert box.expires_on == mine[-1].ends, f"box {box.pk} says {box.expires_on}, its periods {mine[-1].ends}"
+        earliest = box.expires_on + timedelta(days=grace_days + 1)
+        assert box.delete_from >= earliest, f"box {box.pk} may be deleted from {box.delete_from}, before {earliest}"
+
+
+def offers_are_true(books: Books, *, today: date) -> None:
+    """At most one open line of a kind, and Rinnova hidden meanwhile (R4, R9); the automatic renewal as its consents."""
+    for box in books.boxes:
+        kinds = [line.kind for line in books.lines if line.mailbox_id == box.pk and line.is_open]
+        assert len(kinds) == len(set(kinds)), f"box {box.pk}: open lines {kinds}"
+        if Kind.RENEWAL in kinds:
+            assert rules.offer(orders.facts(box), today) is not rules.Reason.RENEW, (
+                f"box {box.pk} offers a second order"
+            )
+    on = set(AutoRenewal.objects.filter(box__in=books.boxes, ended_at=None).values_list("box_id", flat=True))
+    assert {box.pk for box in books.boxes if box.auto_renews} == on
+
+
+# --- States -----------------------------------------------------------------------------------------------------------
+
+
+def moves_are_legal(books: Books) -> None:
+    """Every state was reached by rows of its table of moves, one after the other (R10, R22)."""
+    _follow("order", Order.MOVES, [e for e in books.order_events if e.line_id is None], "order_id", books.orders)
+    waiting = OrderLine.Status.WAITING
+    of_lines = [e for e in books.order_events if e.line_id is not None]
+    _follow("line", OrderLine.MOVES, of_lines, "line_id", books.lines, start=waiting)
+    created = {"": frozenset({Payment.Status.CREATED}), **Payment.MOVES}
+    _follow("payment", created, books.payment_events, "payment_id", books.payments)
+
+
+def _follow(what: str, moves: dict, events: list, key: str, rows: list, *, start: str = "") -> None:
+    now = dict.fromkeys((row.pk for row in rows), start)
+    for event in events:
+        pk = getattr(event, key)
+        assert event.before == now[pk], f"{what} {pk}: {event} does not begin at {now[pk]!r}"
+        legal = event.after == event.before or event.after in moves[event.before]  # a note moves nothing
+        assert legal, f"{what} {pk}: {event.before} → {event.after} is in no table"
+        now[pk] = event.after
+    for row in rows:
+        assert row.status == now[row.pk], f"{what} {row.pk} is {row.status}, its events end at {now[row.pk]!r}"
+
+
+def nothing_moved_back(before: Books, after: Books) -> None:
+    """What has no event rows: a refund moves along its table, a closed case stays as it was closed."""
+    refunds = {r.pk: r for r in after.refunds}
+    for old in before.refunds:
+        new = refunds[old.pk]
+        assert new.status in _reachable(Refund.MOVES, old.status), f"refund {old.pk}: {old.status} → {new.status}"
+        assert new.amount == old.amount, f"refund {old.pk}: {old.amount} became {new.amount}"
+    cases = {c.pk: c for c in after.cases}
+    for old in before.cases:
+        new = cases.get(old.pk)
+        assert new is not None, f"case {old.pk} is gone"
+        fixed = (new.kind, new.amount, new.order_id, new.payment_id, new.receipt_id)
+        assert fixed == (old.kind, old.amount, old.order_id, old.payment_id, old.receipt_id), f"case {old.pk} changed"
+        assert old.closed_at is None or new.closed_at == old.closed_at, f"case {old.pk} was opened again"
+    known = {p.pk: p for p in after.periods}
+    for old in before.periods:
+        new = known[old.pk]
+        terms = (new.starts, new.ends, new.source)
+        assert terms == (old.starts, old.ends, old.source), f"period {old.pk}: its terms changed"
+
+
+def _reachable(moves: dict[str, frozenset[str]], start: str) -> set[str]:
+    found, todo = {start}, [start]
+    while todo:
+        new = moves[todo.pop()] - found
+        found |= new
+        todo += new
+    return found
+
+
+def all_is_final(books: Books) -> None:
+    """After the sweeps have run and every provider answers: nothing paid is unfulfilled, nothing is in doubt."""
+    assert not books.of("orders", status=Order.Status.PAID), "paid and not fulfilled"
+    assert not [p for p in books.payments if p.is_live], "attempts without an outcome"
+    assert not [r for r in books.refunds if r.status in Refund.LIVE], "refunds without an outcome"
+    for line in books.lines:
+        if line.status == OrderLine.Status.ATTENTION:
+            kinds = [Case.Kind.LINE_ATTENTION, Case.Kind.SPACE_OVERTAKEN]
+            found = [c for c in books.of("cases", order_id=line.order_id, box_id=line.mailbox_id) if c.kind in kinds]
+            assert found, f"line {line.pk} is in attention and no case says so"
+
+
+def check(books: Books, *, today: date, grace_days: int) -> None:
+    """Everything that is true at any moment."""
+    money_adds_up(books)
+    orders_are_paid_exactly_or_not(books)
+    one_live_attempt(books)
+    periods_come_from_paid_orders(books)
+    expiries_are_what_periods_say(books, grace_days=grace_days)
+    offers_are_true(books, today=today)
+    moves_are_legal(books)

@@ -8,7 +8,7 @@ import pytest
 import time_machine
 
 from mailboxes.models import Mailbox
-from payments import bank, flows
+from payments import bank, flows, refunds
 from payments.models import Allocation, Case, Receipt
 from pecportal import clock
 from pecportal.errors import RefusedError
@@ -225,3 +225,20 @@ def test_a_provider_that_names_an_absurd_amount_is_a_case_and_the_money_register
     assert (attempt.status, Order.objects.get().status) == ("registered", "awaiting_payment")
     assert Case.objects.get().amount is None
     assert Mailbox.objects.get().periods.count() == 1
+
+
+# --- What went back is no longer there --------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_refunded_money_pays_no_order(box, alice, dario):
+    """A receipt that staff sent back by bank transfer would have paid an order all the same."""
+    receipt = bank.record_receipt(
+        actor=dario, bank_account="IT60", bank_reference="Z1", amount=D("30"), value_date=clock.today()
+    )
+    refunds.by_bank(receipt_id=receipt.pk, amount=D("20"), reference="CRO 1", actor=dario, why="errore")
+    order = place(box, alice)
+    allocated = bank.allocate(receipt_id=receipt.pk, order_id=order.pk, actor=dario)
+    assert (allocated.given, allocated.paid, allocated.left) == (D("10"), False, 0)
+    with pytest.raises(RefusedError, match="per intero"):
+        bank.allocate(receipt_id=receipt.pk, order_id=order.pk, actor=dario)

@@ -15,7 +15,7 @@ from pecportal import clock
 from pecportal.errors import RefusedError
 from renewals.models import Order
 from tests.helpers import pay_card, pay_transfer, place
-from tests.payments.invariants import money_adds_up
+from tests.payments.money import money_adds_up
 
 pytestmark = pytest.mark.django_db
 

@@ -91,11 +91,11 @@ def test_it_is_closed_in_the_last_15_days(today, left, open_):
 
 @pytest.mark.parametrize(
     ("account", "ids"),
-    [("", []), (ACCOUNT, []), ("12345678", ["pecportal.E015"]), ("00101234567x", ["pecportal.E015"])],
+    [("", []), (ACCOUNT, []), ("12345678", ["pecportal.E017"]), ("00101234567x", ["pecportal.E017"])],
 )
 def test_a_wrong_account_stops_the_start(settings, account, ids):
     settings.POSTAL_ACCOUNT = account
-    assert [m.id for m in run_checks() if m.id == "pecportal.E015"] == ids
+    assert [m.id for m in run_checks() if m.id == "pecportal.E017"] == ids
 
 
 @pytest.mark.django_db

@@ -16,7 +16,7 @@ from pecportal import clock
 from pecportal.errors import RefusedError
 from renewals.models import Order, OrderLine
 from tests.helpers import pay_card, pay_transfer, place
-from tests.payments.invariants import money_adds_up
+from tests.payments.money import money_adds_up
 
 pytestmark = pytest.mark.django_db
 IBAN = "IT60X0542811101000000123456"
