@@ -51,7 +51,7 @@ def order_or_404(request: HttpRequest, number: str) -> Order:
     lines = OrderLine.objects.select_related(
         "mailbox__address", "mailbox__next_plan", "domain", "address", "plan", "period", "holder"
     )
-    orders = Order.objects.visible_to(user_of(request)).select_related("owner")
+    orders = Order.objects.visible_to(user_of(request)).select_related("owner", "withdrawal")
     return get_object_or_404(orders.prefetch_related(Prefetch("lines", lines), "payments"), number=number)
 
 

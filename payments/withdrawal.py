@@ -101,7 +101,7 @@ def until(order: Order, *, user: User, today: date) -> date | None:
     """The last day, where the page of an order shows «Recedere dal contratto qui»; else None."""
     shown = order.is_consumer and order.status in OPEN_TO_IT and today <= last_day(order)
     own = order.owner_id == user.pk or order.placed_by_id == user.pk
-    return last_day(order) if shown and own and not Withdrawal.objects.filter(order=order).exists() else None
+    return last_day(order) if shown and own and not hasattr(order, "withdrawal") else None
 
 
 def offer(order: Order, *, today: date) -> Offer:

@@ -30,6 +30,7 @@ RIGHT = {
     "PAYPAL_API_BASE": "https://api-m.paypal.com",
     "PAYPAL_WEB_HOST": "https://www.paypal.com",
     "PAYPAL_CERT_ORIGINS": ["https://api.paypal.com"],
+    "POSTAL_ACCOUNT": "",
     "BANK_IBAN": "IT60X0542811101000000123456",
     "POST_OFFICE": {"BACKENDS": {"default": "django.core.mail.backends.smtp.EmailBackend"}},
     "OPS_EMAIL": "ops@provider.it",
@@ -74,6 +75,7 @@ WRONG = [
     ("E015", {"IDLE_MINUTES": 0}),
     ("E016", {"PAYMENT_PROVIDERS": ["transfer", "carta"]}),
     ("E016", {"PAYMENT_PROVIDERS": []}),
+    ("E017", {"POSTAL_ACCOUNT": "12345678"}),
     ("E020", {**STRIPE, "STRIPE_SECRET_KEY": ""}),
     ("E020", {**STRIPE, "STRIPE_SECRET_KEY": "pk_live_1"}),
     ("E020", {**STRIPE, "STRIPE_SECRET_KEY": "sk_test_1"}),  # the other key is live
@@ -90,8 +92,13 @@ WRONG = [
     ("W003", {"PROVIDER_SUPPORT_EMAIL": "assistenza@posta.example"}),
     ("W004", {"DATABASES": {"default": {"ENGINE": "django.db.backends.postgresql"}}}),
 ]
-EVERYWHERE = ("E001", "E015", "E016", "W001")
-CHECKS = [checks.rules_make_sense, checks.production_is_production, checks.production_is_complete]
+EVERYWHERE = ("E001", "E015", "E016", "E017", "W001")
+CHECKS = [
+    checks.rules_make_sense,
+    checks.postal_account_is_one,
+    checks.production_is_production,
+    checks.production_is_complete,
+]
 
 
 @pytest.fixture
