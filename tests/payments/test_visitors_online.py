@@ -1,4 +1,4 @@
-"""/paga/ with a card on localstripe and with PayPal on its stand-in, through the pages: paid, and nothing kept (R23)."""
+"""/paga/ with a card on localstripe and with PayPal on its stand-in, through the pages: nothing is kept (R23)."""
 
 import pytest
 from django.test import Client
