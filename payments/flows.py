@@ -198,7 +198,12 @@ def record_outcome(payment_id: int, outcome: Outcome) -> Payment:
         if outcome.refunded and payment.status in (Payment.Status.REGISTERED, Payment.Status.REFUNDED):
             refunds.note_outside(payment, outcome.refunded)
         if not changed:
+<<<<<<< HEAD
             return payment
+=======
+            _switch_on_late(order, payment, outcome)
+            return
+>>>>>>> k2
         over = payment.status in (Payment.Status.FAILED, Payment.Status.CANCELLED)
         if over and payment.is_automatic:
             scheduled.attempt_over(order, payment, today=clock.today())
@@ -230,6 +235,18 @@ def _switch_on(order: Order, payment: Payment, outcome: Outcome) -> None:
         log.exception("automatic renewal could not be switched on by payment %s", payment.pk)
 
 
+def _switch_on_late(order: Order, payment: Payment, outcome: Outcome) -> None:
+    """The provider kept the method only after the money was registered (PayPal): what was agreed to holds still (R23).
+
+    Once: `payment.method` is written with it. Not where the money pays nothing, or the order was taken back.
+    """
+    if payment.status != Payment.Status.REGISTERED or payment.method_id is not None or outcome.saved is None:
+        return
+    paid = order.status in (Order.Status.PAID, Order.Status.ATTENTION, Order.Status.FULFILLED)
+    if paid and payment.allocations.filter(order=order).exists():
+        _switch_on(order, payment, outcome)
+
+
 def _tell_failed(order: Order) -> None:
     """Who was told "stiamo verificando, ti scriviamo" and saw no outcome since: it did not go through (R19)."""
     line = order.lines.select_related("mailbox__address").first()
@@ -250,7 +267,8 @@ def _write(payment: Payment, outcome: Outcome) -> bool:
     }[outcome.result]
     before = payment.status
     payment.charge_id = payment.charge_id or outcome.charge_id
-    if to == before or to not in Payment.MOVES[before]:
+    # Leaving `refunded` is for payments.refunds alone: a provider goes on calling refunded money registered.
+    if to == before or to not in Payment.MOVES[before] or before == Payment.Status.REFUNDED:
         if to != before:
             log.info("payment %s: late news %s ignored in state %s", payment.pk, to, before)
         _plan_next_check(payment, live=payment.is_live)

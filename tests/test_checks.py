@@ -32,6 +32,7 @@ RIGHT = {
     "PAYPAL_CERT_ORIGINS": ["https://api.paypal.com"],
     "POSTAL_ACCOUNT": "",
     "BANK_IBAN": "IT60X0542811101000000123456",
+    "POSTAL_ACCOUNT": "000012345678",
     "POST_OFFICE": {"BACKENDS": {"default": "django.core.mail.backends.smtp.EmailBackend"}},
     "OPS_EMAIL": "ops@provider.it",
     "SITE_URL": "https://area.provider.it",
