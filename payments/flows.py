@@ -198,12 +198,8 @@ def record_outcome(payment_id: int, outcome: Outcome) -> Payment:
         if outcome.refunded and payment.status in (Payment.Status.REGISTERED, Payment.Status.REFUNDED):
             refunds.note_outside(payment, outcome.refunded)
         if not changed:
-<<<<<<< HEAD
-            return payment
-=======
             _switch_on_late(order, payment, outcome)
-            return
->>>>>>> k2
+            return payment
         over = payment.status in (Payment.Status.FAILED, Payment.Status.CANCELLED)
         if over and payment.is_automatic:
             scheduled.attempt_over(order, payment, today=clock.today())

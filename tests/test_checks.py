@@ -30,7 +30,6 @@ RIGHT = {
     "PAYPAL_API_BASE": "https://api-m.paypal.com",
     "PAYPAL_WEB_HOST": "https://www.paypal.com",
     "PAYPAL_CERT_ORIGINS": ["https://api.paypal.com"],
-    "POSTAL_ACCOUNT": "",
     "BANK_IBAN": "IT60X0542811101000000123456",
     "POSTAL_ACCOUNT": "000012345678",
     "POST_OFFICE": {"BACKENDS": {"default": "django.core.mail.backends.smtp.EmailBackend"}},
@@ -77,6 +76,7 @@ WRONG = [
     ("E016", {"PAYMENT_PROVIDERS": ["transfer", "carta"]}),
     ("E016", {"PAYMENT_PROVIDERS": []}),
     ("E017", {"POSTAL_ACCOUNT": "12345678"}),
+    ("E017", {"POSTAL_ACCOUNT": "١٢٣٤٥٦٧٨٩٠١٢"}),
     ("E020", {**STRIPE, "STRIPE_SECRET_KEY": ""}),
     ("E020", {**STRIPE, "STRIPE_SECRET_KEY": "pk_live_1"}),
     ("E020", {**STRIPE, "STRIPE_SECRET_KEY": "sk_test_1"}),  # the other key is live
