@@ -341,7 +341,7 @@ def cancel_order(*, order_id: int, actor: User, despite_transfer: bool = False, 
         if Payment.objects.live().filter(order=order).exists():
             raise UnknownPaymentError
         if order.transfer_declared_on and not despite_transfer:
-            raise RefusedError(_("Hai dichiarato di aver fatto il bonifico: conferma che vuoi annullare lo stesso."))
+            raise RefusedError(_("Hai dichiarato di aver pagato: conferma che vuoi annullare lo stesso."))
         released = cases.release_money(order=order)
         reasons = [why or _("annullato dal cliente"), *released]
         settle.cancel(order, why="; ".join(reasons)[:200], actor=actor)
