@@ -12,13 +12,13 @@ from accounts.models import User
 from mailboxes.models import Mailbox
 from mailboxes.reversals import refusal_to_reverse
 from payments import auto_renewal
-from payments.giving_back import CENT, give_back, lock_money, money_of, promised, split, start_changes_later
+from payments.giving_back import CENT, give_back, lock_money, money_of, promised, split, take_back
 from payments.models import AutoRenewal, Receipt, Withdrawal
 from pecportal import clock, mail
 from pecportal.errors import RefusedError
 from pecportal.formats import day, euro
 from renewals import settle
-from renewals.models import Order, OrderLine
+from renewals.models import Kind, Order, OrderLine
 
 DAYS = 14  # art. 52 cod. consumo: from the day the contract is concluded, which does not count itself
 OPEN_TO_IT = (Order.Status.PAID, Order.Status.ATTENTION, Order.Status.FULFILLED)
@@ -104,30 +104,39 @@ def until(order: Order, *, user: User, today: date) -> date | None:
     return last_day(order) if shown and own and not Withdrawal.objects.filter(order=order).exists() else None
 
 
+def _spans(order: Order) -> list[tuple[date, date]]:
+    """First and last day of what a fulfilled order gave: its periods; of space, from when it came to the expiry."""
+    given = order.fulfilled_at or order.confirmed_at
+    spans = []
+    for line in order.lines.all():
+        if line.period is not None:
+            spans.append((line.period.starts, line.period.ends))
+        elif line.kind == Kind.SPACE and line.old_expiry is not None:
+            spans.append((clock.rome_date(given), line.old_expiry))
+    return spans
+
+
 def offer(order: Order, *, today: date) -> Offer:
     """What leaving an order today gives back, and why so much (R26b)."""
     parts = money_of(order)
     held = sum((part.amount for part in parts), Decimal(0)) - promised(order)
     kept, reason = Decimal(0), _("Tutto: l'ordine non è ancora cominciato.")
-    periods = [line.period for line in order.lines.all() if line.period is not None]
     if order.status == Order.Status.FULFILLED:
-        begun = [p for p in periods if p.starts <= today]
+        spans = _spans(order)
+        begun = [span for span in spans if span[0] <= today]
         if not order.immediate_start:
             reason = _("Tutto: non avevi chiesto che il servizio cominciasse subito.")
-        elif not periods:
+        elif not spans:
             reason = _("Tutto.")
         elif not begun:
-            reason = _("Tutto: il nuovo periodo comincia il %(day)s.") % {"day": day(periods[0].starts)}
+            reason = _("Tutto: il nuovo periodo comincia il %(day)s.") % {"day": day(spans[0][0])}
         else:
-            period, used_from = begun[0], clock.rome_date(order.fulfilled_at) if order.fulfilled_at else today
-            kept = min(
-                held,
-                pro_rata(order.amount_due, starts=period.starts, ends=period.ends, used_from=used_from, today=today),
-            )
-            used = (today - max(period.starts, used_from)).days + 1
+            (starts, ends), used_from = begun[0], clock.rome_date(order.fulfilled_at) if order.fulfilled_at else today
+            kept = min(held, pro_rata(order.amount_due, starts=starts, ends=ends, used_from=used_from, today=today))
+            used = (min(today, ends) - max(starts, used_from)).days + 1
             reason = _(
                 "Avevi chiesto di cominciare subito: tratteniamo %(kept)s per i giorni goduti (%(used)s di %(all)s)."
-            ) % {"kept": euro(kept), "used": used, "all": (period.ends - period.starts).days + 1}
+            ) % {"kept": euro(kept), "used": used, "all": (ends - starts).days + 1}
     taken = split(parts, held - kept)
     by_bank = sum((part.amount for part in taken if isinstance(part.source, Receipt)), Decimal(0))
     auto = AutoRenewal.objects.filter(order=order, ended_at=None).exists()
@@ -171,7 +180,7 @@ def withdraw(*, order_id: int, user: User, name: str, email: str, iban: str, sho
         why = _("recesso del consumatore")
         by_bank = give_back(order, amount=found.amount, actor=user, why=why)
         if order.status == Order.Status.FULFILLED:
-            start_changes_later(settle.reverse(order, why=why, actor=user))
+            take_back(order, why=why, actor=user)
         else:
             settle.give_up(order, why=why, actor=user)
         ids = [i for i in order.lines.values_list("mailbox_id", flat=True) if i]

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from post_office.models import Email
 
 from mailboxes.models import BoxEvent, Mailbox, PaidPeriod
-from payments import flows, giving_back, refunds, withdrawal
-from payments.models import AutoRenewal, Case, Payment, Refund, Withdrawal
+from payments import flows, giving_back, reconciliation, refunds, withdrawal
+from payments.models import AutoRenewal, Case, Difference, Payment, Refund, Withdrawal
 from pecportal import clock
 from pecportal.errors import RefusedError
 from renewals.models import Order, OrderLine
 from tests.helpers import pay_card, pay_transfer, place
 from tests.payments.money import money_adds_up
+from tests.renewals.test_space import more
 
 pytestmark = pytest.mark.django_db
 IBAN = "IT60X0542811101000000123456"
@@ -142,6 +143,79 @@ def test_a_paid_order_not_yet_fulfilled_is_refunded(order, alice, dario):
         "refunded", D("12.08"), ["refunded"],
     )  # fmt: skip
     money_adds_up()
+
+
+@pytest.mark.parametrize(
+    ("immediate", "kept", "reason"),
+    [
+        (True, D("0.04"), "tratteniamo €\u00a00,04 per i giorni goduti (3 di 41)"),  # € 0.61 for 41 days: 0.0446
+        (False, D("0.00"), "non avevi chiesto che il servizio cominciasse subito"),
+    ],
+)
+def test_space_goes_back_and_its_days_are_kept_if_it_was_to_start_at_once(
+    box, alice, dario, commits, immediate, kept, reason
+):
+    with commits():
+        order = more(box, alice, 2, immediate_start=immediate)
+        pay_transfer(order, dario)
+    assert Mailbox.objects.get().mailbox_gb == 2
+    with time_machine.travel(clock.now() + timedelta(days=2), tick=False):
+        assert reason in withdrawal.offer(Order.objects.get(), today=clock.today()).reason
+        with commits():
+            done = leave(order, alice, iban=IBAN)
+    order.refresh_from_db()
+    found = Mailbox.objects.get()
+    assert (done.kept, done.amount, order.status) == (kept, D("0.61") - kept, "reversed")
+    assert (found.mailbox_gb, found.plan_id, found.expires_on, found.periods.count()) == (
+        1, box.plan_id, box.expires_on, 1,
+    )  # fmt: skip
+    assert BoxEvent.objects.filter(kind="capacity").last().detail.endswith("Standard 1+0 GB")
+    money_adds_up()
+
+
+def test_more_space_bought_once_more_keeps_the_first(make_box, alice, dario, commits):
+    box = make_box(alice, "grande", plan="pro")
+    with commits():
+        pay_transfer(more(box, alice, 4, 3), dario, reference="A")
+    with commits():
+        second = more(Mailbox.objects.get(), alice, 5, 4)
+        pay_transfer(second, dario, reference="B")
+    with commits():
+        leave(second, alice, iban=IBAN)
+    found = Mailbox.objects.get()
+    assert (found.mailbox_gb, found.archive_gb) == (4, 3)
+    money_adds_up()
+
+
+@pytest.mark.parametrize("days", [0, 10])
+def test_the_reconciliation_stays_at_zero_after_withdrawals(make_box, alice, dario, commits, days):
+    """Card, transfer and space; before the term and in its middle; two terms of a box; then a later renewal stands."""
+    early, begun, wide = make_box(alice, "presto"), make_box(alice, "tardi", expires_in=-40), make_box(alice, "largo")
+    first = paid(place(early, alice), alice, commits, agreed=False)
+    second = paid(place(Mailbox.objects.get(pk=early.pk), alice), alice, commits, agreed=False)
+    pro_rata = paid(place(begun, alice, immediate_start=True), alice, commits, agreed=False)
+    with commits():
+        space = more(wide, alice, 2, immediate_start=True)
+        pay_transfer(space, dario)
+    with time_machine.travel(clock.now() + timedelta(days=days), tick=False):
+        for order in (second, first, pro_rata, space):
+            with commits():
+                leave(order, alice, iban=IBAN)
+        refunds.send_due()
+        assert found_by_reconciliation() == []
+        with commits():
+            pay_card(place(Mailbox.objects.get(pk=begun.pk), alice), alice, agreed=False)
+        money_adds_up()
+    with time_machine.travel(clock.now() + timedelta(days=days + 3), tick=False):
+        assert found_by_reconciliation() == []
+    assert Refund.objects.filter(status="done").count() == 3
+    Mailbox.objects.filter(pk=early.pk).update(expires_on=early.expires_on + timedelta(days=1))
+    assert found_by_reconciliation() == ["dates"]  # it looks
+
+
+def found_by_reconciliation() -> list[str]:
+    reconciliation.run()
+    return sorted(Difference.objects.filter(closed_on=None).values_list("about", flat=True))
 
 
 # --- Bank money -------------------------------------------------------------------------------------------------------
