@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from post_office.models import Email
 
 from mailboxes.models import BoxEvent, Mailbox, PaidPeriod
-from payments import flows, giving_back, reconciliation, refunds, withdrawal
+from payments import cases, flows, giving_back, reconciliation, refunds, withdrawal
 from payments.models import AutoRenewal, Case, Difference, Payment, Refund, Withdrawal
 from pecportal import clock
 from pecportal.errors import RefusedError
 from renewals.models import Order, OrderLine
+from tests.area.conftest import words
 from tests.helpers import pay_card, pay_transfer, place
 from tests.payments.money import money_adds_up
 from tests.renewals.test_space import more
@@ -352,6 +353,8 @@ def test_the_pages(order, box, alice, commits, browser_of, carla):
     typed = {"name": "Alice R.", "email": "io@posta.example"}
     second = page.post(base + "recesso/", typed).content.decode()
     assert "Conferma il recesso qui" in second and 'value="Alice R."' in second and 'value="12.08"' in second
+    read = words(second)
+    assert "Chi recede Alice R." in read and "Ricevuta a io@posta.example" in read and "IBAN" not in read
     assert Withdrawal.objects.count() == 0
     back = page.post(base + "recesso/conferma/", {**typed, "shown": "12.08", "modifica": "1"}).content.decode()
     assert "Continua" in back and 'value="io@posta.example"' in back
@@ -363,6 +366,66 @@ def test_the_pages(order, box, alice, commits, browser_of, carla):
     stranger = browser_of(carla)
     assert stranger.get(base + "recesso/").status_code == 404
     assert stranger.post(base + "recesso/conferma/", typed).status_code == 404
+
+
+def test_the_order_page_says_that_it_was_withdrawn_when_and_what_comes_back(order, box, alice, commits, browser_of):
+    order = paid(order, alice, commits)
+    page, base = browser_of(alice), f"/area-clienti/ordini/{order.number}/"
+    expiry = f'<time datetime="{order.lines.get().period.ends}"'
+    assert expiry in page.get(base).content.decode()
+    with time_machine.travel(datetime(2026, 11, 25, 23, 30, tzinfo=clock.ROME), tick=False):
+        Order.objects.update(confirmed_at=clock.now())
+        leave(order, alice)
+        page = browser_of(alice)  # hours have gone by
+        asked = words(page.get(base).content.decode())
+        shown = page.get(base).content.decode()
+        outcome = words(page.get(base + "esito/").content.decode())
+        refunds.send_due()
+        done = words(page.get(base).content.decode())
+    told = "Il recesso è arrivato il 25 novembre 2026 alle 23:30 (ora italiana). "
+    assert told + "Ti rimborsiamo € 12,08 entro il 9 dicembre 2026." in asked
+    assert expiry not in shown  # the day it gave is taken back: no date on the screen that is not true
+    assert "Recesso registrato" in outcome and told in outcome and "La casella scade, " in outcome
+    assert "Rimborso Da inviare € -12,08" in asked
+    assert told + "Ti abbiamo restituito € 12,08." in done
+    assert "Rimborso Rimborsato € -12,08" in done
+
+
+def test_who_reads_of_a_withdrawal_and_what_stays_with_who_asked(make_box, alice, commits, browser_of):
+    """A mailbox login sees its order, when it was left and how much; never the IBAN or the name that was declared."""
+    box = make_box(alice, "sua")
+    order = paid(place(box, alice, immediate_start=True), alice, commits, agreed=False)
+    leave(order, alice, email="segreta@posta.example")
+    Withdrawal.objects.update(iban=IBAN, kept=D("0.10"))
+    seen = browser_of(box.login).get(f"/area-clienti/ordini/{order.number}/").content.decode()
+    assert "Il recesso è arrivato" in seen and "Abbiamo trattenuto €\u00a00,10" in seen
+    for secret in (IBAN, "che finisce con", "segreta@posta.example"):
+        assert secret not in seen
+
+
+def test_an_order_reversed_by_staff_is_no_withdrawal(order, alice, dario, commits, browser_of):
+    order = paid(order, alice, commits)
+    giving_back.reverse_order(order_id=order.pk, amount=D("0"), actor=dario, why="errore")
+    page = browser_of(alice).get(f"/area-clienti/ordini/{order.number}/").content.decode()
+    assert "Il rinnovo di questo ordine è stato tolto" in page and "recesso è arrivato" not in page
+
+
+def test_an_order_given_in_part_is_left_whole(order, alice, commits):
+    """What is still to decide is given up, what was given is taken back: nothing stays with the money gone."""
+    order = paid(order, alice, commits)
+    Order.objects.update(status="attention")
+    line = order.lines.get()
+    OrderLine.objects.create(
+        order=order, kind="space", mailbox=line.mailbox, plan=line.plan, mailbox_gb=2, archive_gb=0, net=D("1"),
+        status="attention", is_open=True, old_expiry=line.old_expiry,
+    )  # fmt: skip
+    cases.open_for_attention(order.pk)
+    assert Case.objects.filter(closed_at=None).count() == 1
+    leave(order, alice)
+    order.refresh_from_db()
+    assert (order.status, [one.status for one in order.lines.order_by("id")]) == ("reversed", ["reversed", "refunded"])
+    assert Case.objects.filter(closed_at=None).count() == 0
+    assert Mailbox.objects.get().periods.filter(reversed_on=None, reverses=None).count() == 1
 
 
 def test_an_awaiting_order_is_cancelled_instead(order, alice, browser_of):
@@ -378,7 +441,7 @@ def test_the_iban_is_checked(order, alice, dario, commits, browser_of):
     wrong = browser_of(alice).post(path, typed).content.decode()
     assert "contiene un errore" in wrong and typed["iban"] in wrong
     good = browser_of(alice).post(path, {**typed, "iban": "it60 x054 2811 1010 0000 0123 456"}).content.decode()
-    assert "Conferma il recesso qui" in good and IBAN in good
+    assert "Conferma il recesso qui" in good and f"Bonifico sull'IBAN {IBAN}" in words(good)
 
 
 def test_a_chargeback_shortens_no_box(order, alice, commits):
