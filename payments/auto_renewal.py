@@ -234,7 +234,8 @@ def turn_off(*, box_id: int, user: User) -> None:
 def end_with_order(*, order: Order, boxes: list[Mailbox]) -> list[Mailbox]:
     """The consent that an order's payment gave ends with the order, when it is withdrawn from (boxes locked).
 
-    Returns the boxes that no longer renew by themselves; whoever tells of the withdrawal tells of this.
+    What was announced under it is not charged any more. Returns the boxes that no longer renew by themselves; whoever
+    tells of the withdrawal tells of this.
     """
     ended = []
     for box in boxes:
@@ -242,6 +243,7 @@ def end_with_order(*, order: Order, boxes: list[Mailbox]) -> list[Mailbox]:
         if found.update(ended_at=clock.now(), ended_why=AutoRenewal.Ended.BY_CUSTOMER):
             box.auto_renews = False
             box.save(update_fields=["auto_renews"])
+            scheduled.cancel(box, why=_("recesso dall'ordine che l'aveva attivato"))
             ended.append(box)
     return ended
 
