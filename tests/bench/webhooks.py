@@ -4,6 +4,8 @@ The load is a process of its own: python tests/bench/webhooks.py PORT EVENTS SEC
 Nobody works the events off meanwhile: what is measured is to check, store, publish and answer.
 """
 
+from __future__ import annotations
+
 import http.client
 import json
 import os
