@@ -162,14 +162,16 @@ def look_again(payment_id: int) -> None:
         assert refund.payment is not None
         outcome = get_provider(refund.payment.provider).fetch_refund(refund)
         if STATUSES.get(outcome.result) == Refund.Status.FAILED:
-            record(refund.pk, outcome)
+            record(refund.pk, outcome, asked_again=True)
 
 
-def record(refund_id: int, outcome: Outcome, *, gone: Decimal | None = None) -> None:
+def record(
+    refund_id: int, outcome: Outcome, *, gone: Decimal | None = None, asked_again: bool = False
+) -> None:  # fmt: skip
     """Record what a provider said of a refund, once: the same news twice changes nothing.
 
     `gone`: EUR of the payment that went back so far by whoever, if the provider was asked. No answer for days is a
-    case; the answer, when it comes, closes it.
+    case; the answer, when it comes, closes it. `asked_again`: the provider was asked after the refund was done.
     """
     payment_id = Refund.objects.values_list("payment_id", flat=True).get(pk=refund_id)
     with transaction.atomic(durable=True):
@@ -177,6 +179,8 @@ def record(refund_id: int, outcome: Outcome, *, gone: Decimal | None = None) -> 
         refund = Refund.objects.select_for_update(no_key=True, of=("self",)).get(pk=refund_id)
         to = STATUSES.get(outcome.result, Refund.Status.UNKNOWN)
         before, changed = refund.status, to in Refund.MOVES[refund.status]
+        if before == Refund.Status.DONE and not asked_again:
+            changed = False  # a late answer to an earlier question
         if changed:
             refund.status, refund.reason = to, outcome.reason[:120]
             refund.remote_id = refund.remote_id or outcome.remote_id

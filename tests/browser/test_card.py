@@ -7,6 +7,7 @@ from django.urls import reverse
 
 from payments import flows
 from payments.models import MethodSetup, Payment, StoredMethod
+from tests.conftest import CODES
 from tests.helpers import place
 from tests.peers.localstripe import localstripe  # noqa: F401
 
@@ -109,6 +110,32 @@ def test_a_card_saved_without_paying(localstripe, page, sign_in, alice):  # noqa
     page.wait_for_url(lambda url: address not in url)
     setup.refresh_from_db()
     assert (setup.status, setup.method.label, localstripe.intents()) == ("done", "Visa •••• 4242", [])
+
+
+def test_a_visitor_pays_with_a_card(localstripe, page, box, alice):  # noqa: F811
+    order = place(box, alice)
+    page.goto("/paga/")
+    page.get_by_label("Numero dell'ordine").fill(order.number)
+    page.get_by_label("Codice fiscale o partita IVA del titolare").fill(CODES["alice"])
+    page.get_by_role("main").get_by_role("button").click()
+    page.locator("input[name=method][value=stripe]").check(force=True)
+    page.get_by_role("main").get_by_role("button").click()
+    type_card(page, "4242424242424242")
+    page.wait_for_url("**/paga/esito/")
+    page.get_by_role("heading", name="Pagamento registrato").wait_for()
+    assert settled(box, "fulfilled") == (1, "registered")
+    assert StoredMethod.objects.count() == 0
+
+
+def test_a_card_is_added_from_the_page_of_methods(localstripe, page, sign_in, alice):  # noqa: F811
+    sign_in(page, alice.username)
+    page.goto(reverse("payments:methods"))
+    page.get_by_role("link", name="Aggiungi").first.click()
+    page.locator("input[name=provider][value=stripe]").check(force=True)
+    page.get_by_role("main").locator("form button[type=submit]").click()
+    type_card(page, "4242424242424242", "Salva la carta")
+    page.get_by_text("Metodo di pagamento salvato: Visa •••• 4242.").wait_for()
+    assert page.url.endswith(reverse("payments:methods"))
 
 
 @pytest.mark.parametrize(("width", "dark"), [(360, False), (1280, False), (1280, True)])
