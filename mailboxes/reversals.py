@@ -6,9 +6,10 @@ whoever commits asks flows.start_change for what waits on today: the real usage 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from django.conf import settings
+from django.db import transaction
 from django.utils.translation import gettext as _
 
 from mailboxes import rules
@@ -137,3 +138,35 @@ def put_back_space(*, box: Mailbox, space: Iterable[Space], today: date) -> None
     after = f"{box.plan} {box.mailbox_gb}+{box.archive_gb} GB"
     if after != before:
         BoxEvent.objects.create(box=box, day=today, kind=BoxEvent.Kind.CAPACITY, detail=f"{before} → {after}")
+
+
+def restore_dates(*, box_id: int, today: date) -> None:
+    """Write the dates of a live box anew from what they come from: its periods, or its domain (R15, R17).
+
+    For the reconciliation, when something else has written them. A box never comes nearer to its deletion than
+    GRACE_DAYS from today. Raises RefusedError when there is no period to go by.
+    """
+    with transaction.atomic(durable=True):
+        found = Mailbox.objects.values_list("domain_id", flat=True).get(pk=box_id)
+        domain = Domain.objects.select_for_update(no_key=True, of=("self",)).get(pk=found) if found else None
+        box = Mailbox.objects.locked().get(pk=box_id)
+        if box.phase != Phase.LIVE or box.expires_on is None or box.delete_from is None:
+            return
+        terms = [rules.Term(p.starts, p.ends, p.reversed_on) for p in box.periods.filter(reverses=None)]
+        expiry = domain.expires_on if domain else rules.expiry_of(terms)
+        if expiry is None:
+            raise RefusedError(_("La casella non ha periodi pagati da cui riprendere la scadenza."))
+        if domain is not None:
+            delete_from = domain.delete_from
+        else:
+            delete_from = rules.deletion_day(
+                expiry, grace_days=settings.GRACE_DAYS, not_before=today + timedelta(days=settings.GRACE_DAYS)
+            )
+        if (box.expires_on, box.delete_from) == (expiry, delete_from):
+            return
+        before = box.expires_on
+        box.expires_on, box.delete_from = expiry, delete_from
+        box.expiry_recorded_for, box.platform_due_at = None, clock.now()
+        box.save(update_fields=["expires_on", "delete_from", "expiry_recorded_for", "platform_due_at"])
+        detail = _("scadenza riscritta dai periodi: %(before)s → %(after)s") % {"before": before, "after": expiry}
+        BoxEvent.objects.create(box=box, day=today, kind=BoxEvent.Kind.REVERSED, detail=detail[:200])

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -22,7 +23,7 @@ from payments.providers.base import SavedMethod
 from pecportal import clock, mail
 from pecportal.errors import RefusedError
 from renewals import flows as orders
-from renewals.models import Kind, Order
+from renewals.models import Kind, Order, OrderLine
 
 __all__ = ["charge_day", "charge_day_from"]  # asked of this module by the screens
 CONSENT_TEXT_VERSION = "2026-11"  # of templates/payments/_auto_renewal_consent.html
@@ -54,12 +55,23 @@ def after_payment(*, order: Order, payment: Payment, saved: SavedMethod) -> None
         return  # R24b: the provider named a method that another login gave
     payment.method = method
     payment.save(update_fields=["method"])
-    ids = [i for i in order.lines.values_list("mailbox_id", flat=True) if i is not None]
-    for box in Mailbox.objects.locked().filter(pk__in=ids, phase=Phase.LIVE).order_by("pk"):
+    lines = {line.mailbox_id: line for line in order.lines.all() if line.mailbox_id is not None}
+    for box in Mailbox.objects.locked().filter(pk__in=lines, phase=Phase.LIVE).order_by("pk"):
+        if _decided_since(box, payment):
+            continue
+        given = lines[box.pk].status == OrderLine.Status.FULFILLED  # the method was kept after the years were given
+        next_expiry = box.expires_on if given and box.expires_on else _expiry_after(box, order.years)
         _switch_on(
             box=box, method=method, years=order.years, amount=order.total, user=payment.started_by,
-            text_version=payment.consent_text_version, order=order, next_expiry=_expiry_after(box, order.years),
+            text_version=payment.consent_text_version, order=order, next_expiry=next_expiry,
         )  # fmt: skip
+
+
+def _decided_since(box: Mailbox, payment: Payment) -> bool:
+    """Whether somebody switched automatic renewal on or off by hand after this payment was registered: that holds."""
+    since = payment.registered_at
+    hers = AutoRenewal.objects.filter(box=box)
+    return since is not None and hers.filter(Q(agreed_at__gt=since) | Q(ended_at__gt=since)).exists()
 
 
 def _expiry_after(box: Mailbox, years: int) -> date:
@@ -222,7 +234,8 @@ def turn_off(*, box_id: int, user: User) -> None:
 def end_with_order(*, order: Order, boxes: list[Mailbox]) -> list[Mailbox]:
     """The consent that an order's payment gave ends with the order, when it is withdrawn from (boxes locked).
 
-    Returns the boxes that no longer renew by themselves; whoever tells of the withdrawal tells of this.
+    What was announced under it is not charged any more. Returns the boxes that no longer renew by themselves; whoever
+    tells of the withdrawal tells of this.
     """
     ended = []
     for box in boxes:
@@ -230,6 +243,7 @@ def end_with_order(*, order: Order, boxes: list[Mailbox]) -> list[Mailbox]:
         if found.update(ended_at=clock.now(), ended_why=AutoRenewal.Ended.BY_CUSTOMER):
             box.auto_renews = False
             box.save(update_fields=["auto_renews"])
+            scheduled.cancel(box, why=_("recesso dall'ordine che l'aveva attivato"))
             ended.append(box)
     return ended
 

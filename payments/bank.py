@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from payments import cases, refunds
+from payments import cases, refunds, scheduled
 from payments.allotment import Allocated, Standing, cases_of, decide
 from payments.flows import after_paid, missing
 from payments.models import Allocation, Case, Payment, Receipt
@@ -156,6 +156,7 @@ def _paid(order: Order, actor: User, *, why: str) -> None:
         settle.mark_collected(order, why=_("impegno incassato"), actor=actor)
         return
     settle.mark_paid(order, why=why, actor=actor)
+    scheduled.order_moved(order)
     order_id = order.pk
     transaction.on_commit(lambda: after_paid(order_id), robust=True)
 

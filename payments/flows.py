@@ -92,8 +92,8 @@ def start(
     except ProviderTimeoutError as error:
         record_outcome(payment.pk, Outcome(Result.UNKNOWN, reason=str(error)[:120]))
         raise UnknownPaymentError from error
-    record_outcome(payment.pk, Outcome(Result.PENDING, remote_id=started.remote_id))
-    if not Payment.objects.live().filter(pk=payment.pk).exists():
+    payment = record_outcome(payment.pk, Outcome(Result.PENDING, remote_id=started.remote_id))
+    if not payment.is_live:
         # Closed by another tab before the provider knew of it: nobody is sent to pay there.
         _close_at_provider(payment)
         raise UnknownPaymentError
@@ -132,9 +132,7 @@ def fetch_and_record(payment_id: int) -> Payment:
             outcome = _complete(payment)
     except ProviderTimeoutError as error:
         outcome = Outcome(Result.UNKNOWN, reason=str(error)[:120])
-    record_outcome(payment_id, outcome)
-    payment.refresh_from_db()
-    return payment
+    return record_outcome(payment_id, outcome)
 
 
 def claim(payment_id: int) -> bool:
@@ -180,13 +178,11 @@ def charge(*, order_id: int, method: StoredMethod) -> Payment:
         outcome = chosen.charge(payment, method)
     except ProviderTimeoutError as error:
         outcome = Outcome(Result.UNKNOWN, reason=str(error)[:120])
-    record_outcome(payment.pk, outcome)
-    payment.refresh_from_db()
-    return payment
+    return record_outcome(payment.pk, outcome)
 
 
-def record_outcome(payment_id: int, outcome: Outcome) -> None:
-    """Record what a provider said of an attempt, once: the same news twice changes nothing.
+def record_outcome(payment_id: int, outcome: Outcome) -> Payment:
+    """Record what a provider said of an attempt, once: the same news twice changes nothing. Returns it as it stands.
 
     Registered money pays its order, or becomes a case when amount or currency differ or the order does not wait for it
     (R21). After the commit the order is fulfilled; what fails there is picked up by the sweep.
@@ -196,19 +192,21 @@ def record_outcome(payment_id: int, outcome: Outcome) -> None:
         order = Order.objects.locked().select_related("owner").get(pk=order_id)
         payment = Payment.objects.locked().select_related("started_by").get(pk=payment_id)
         given_up = payment.status in (Payment.Status.FAILED, Payment.Status.CANCELLED)
-        was_unsure = payment.status == Payment.Status.UNKNOWN or payment.checks > 0
+        # Told to wait: the outcome was unknown, or money was asked for and its answer took long.
+        was_unsure = payment.status == Payment.Status.UNKNOWN or bool(payment.sent_at and payment.checks)
         changed = _write(payment, outcome)
         if outcome.refunded and payment.status in (Payment.Status.REGISTERED, Payment.Status.REFUNDED):
             refunds.note_outside(payment, outcome.refunded)
         if not changed:
-            return
+            _switch_on_late(order, payment, outcome)
+            return payment
         over = payment.status in (Payment.Status.FAILED, Payment.Status.CANCELLED)
         if over and payment.is_automatic:
             scheduled.attempt_over(order, payment, today=clock.today())
         elif over and was_unsure:
             _tell_failed(order)
         if payment.status != Payment.Status.REGISTERED:
-            return
+            return payment
         due = missing(order)
         if _pays(order, payment, outcome, given_up=given_up, due=due):
             Allocation.objects.create(order=order, amount=due, payment=payment)
@@ -219,6 +217,7 @@ def record_outcome(payment_id: int, outcome: Outcome) -> None:
             transaction.on_commit(lambda: after_paid(order_id), robust=True)
         elif payment.is_automatic:
             scheduled.attempt_over(order, payment, today=clock.today())
+    return payment
 
 
 def _switch_on(order: Order, payment: Payment, outcome: Outcome) -> None:
@@ -230,6 +229,18 @@ def _switch_on(order: Order, payment: Payment, outcome: Outcome) -> None:
             auto_renewal.after_payment(order=order, payment=payment, saved=outcome.saved)
     except Exception:
         log.exception("automatic renewal could not be switched on by payment %s", payment.pk)
+
+
+def _switch_on_late(order: Order, payment: Payment, outcome: Outcome) -> None:
+    """The provider kept the method only after the money was registered (PayPal): what was agreed to holds still (R23).
+
+    Once: `payment.method` is written with it. Not where the money pays nothing, or the order was taken back.
+    """
+    if payment.status != Payment.Status.REGISTERED or payment.method_id is not None or outcome.saved is None:
+        return
+    paid = order.status in (Order.Status.PAID, Order.Status.ATTENTION, Order.Status.FULFILLED)
+    if paid and payment.allocations.filter(order=order).exists():
+        _switch_on(order, payment, outcome)
 
 
 def _tell_failed(order: Order) -> None:
@@ -252,30 +263,27 @@ def _write(payment: Payment, outcome: Outcome) -> bool:
     }[outcome.result]
     before = payment.status
     payment.charge_id = payment.charge_id or outcome.charge_id
-    if to == before or to not in Payment.MOVES[before]:
+    # Leaving `refunded` is for payments.refunds alone: a provider goes on calling refunded money registered.
+    if to == before or to not in Payment.MOVES[before] or before == Payment.Status.REFUNDED:
         if to != before:
             log.info("payment %s: late news %s ignored in state %s", payment.pk, to, before)
-        _plan_next_check(payment)
+        _plan_next_check(payment, live=payment.is_live)
         payment.save(update_fields=["remote_id", "charge_id", "next_check_at", "checks"])
         return False
-    move(payment, to, why=outcome.reason)
     payment.reason, payment.decline = outcome.reason[:120], outcome.decline
     if to == Payment.Status.REGISTERED:
         payment.registered_at = clock.now()
         amount = payment.amount if outcome.amount is None else outcome.amount
         if (outcome.currency or payment.currency) == settings.CURRENCY and 0 < amount <= MOST:
             payment.received = amount
-    _plan_next_check(payment)
-    payment.save(
-        update_fields=[
-            "reason", "decline", "remote_id", "charge_id", "registered_at", "received", "next_check_at", "checks",
-        ]
-    )  # fmt: skip
+    _plan_next_check(payment, live=to in Payment.LIVE)
+    told = ("reason", "decline", "remote_id", "charge_id", "registered_at", "received", "next_check_at", "checks")
+    move(payment, to, why=outcome.reason, also=told)
     return True
 
 
-def _plan_next_check(payment: Payment) -> None:
-    if not payment.is_live:
+def _plan_next_check(payment: Payment, *, live: bool) -> None:
+    if not live:
         payment.next_check_at = None
     elif payment.next_check_at is None or payment.next_check_at <= clock.now():
         payment.next_check_at = clock.now() + wait(payment.checks)
@@ -333,7 +341,7 @@ def cancel_order(*, order_id: int, actor: User, despite_transfer: bool = False, 
         if Payment.objects.live().filter(order=order).exists():
             raise UnknownPaymentError
         if order.transfer_declared_on and not despite_transfer:
-            raise RefusedError(_("Hai dichiarato di aver fatto il bonifico: conferma che vuoi annullare lo stesso."))
+            raise RefusedError(_("Hai dichiarato di aver pagato: conferma che vuoi annullare lo stesso."))
         released = cases.release_money(order=order)
         reasons = [why or _("annullato dal cliente"), *released]
         settle.cancel(order, why="; ".join(reasons)[:200], actor=actor)

@@ -46,8 +46,8 @@ class CancelForm(forms.Form):
     """Annulla: a second tick where a transfer was declared (R12b)."""
 
     despite_transfer = forms.BooleanField(
-        label=_("Annulla lo stesso: il bonifico non è partito, oppure chiederò di riaverlo."),
-        error_messages={"required": _("Hai dichiarato un bonifico: spunta la casella se vuoi annullare lo stesso.")},
+        label=_("Annulla lo stesso: il denaro non è partito, oppure chiederò di riaverlo."),
+        error_messages={"required": _("Hai dichiarato un pagamento: spunta la casella se vuoi annullare lo stesso.")},
     )
 
     def __init__(self, *args: object, transfer_declared: bool, **kwargs: object) -> None:

@@ -12,7 +12,8 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from mailboxes import flows as box_flows
-from payments import bank, cases, refunds
+from mailboxes.models import Mailbox
+from payments import bank, cases, refunds, scheduled
 from payments.flows import after_paid
 from payments.models import Allocation, Case, Payment, Receipt, Refund
 from pecportal import clock
@@ -121,12 +122,19 @@ def reverse_order(*, order_id: int, amount: Decimal, actor: User, why: str) -> D
         if order.status != Order.Status.FULFILLED:
             raise RefusedError(_("Si può stornare solo un ordine completato."))
         by_bank = give_back(order, amount=amount, actor=actor, why=why)
-        changed = settle.reverse(order, why=why[:200], actor=actor)
-        start_changes_later(changed)
+        take_back(order, why=why, actor=actor)
         return by_bank
 
 
-def start_changes_later(box_ids: list[int]) -> None:
+def take_back(order: Order, *, why: str, actor: User) -> None:
+    """What a fulfilled order (locked) gave is taken back, with the automatic charge of the expiry that returns."""
+    _start_changes_later(settle.reverse(order, why=why[:200], actor=actor))
+    ids = order.lines.exclude(period=None).values("mailbox")
+    for box in Mailbox.objects.locked().filter(pk__in=ids).order_by("pk"):
+        scheduled.expiry_came_back(box)
+
+
+def _start_changes_later(box_ids: list[int]) -> None:
     """After the commit: a smaller space starts today if what is used fits (R7); else the sweep asks again."""
 
     def start() -> None:

@@ -33,7 +33,7 @@ def after(
     writers = {
         "transfer": _transfer, "to_pay": _to_pay, "failed": _to_pay, "stopped": _to_pay, "verifying": _verifying,
         "paid": _paid, "attention": _attention, "matching": _matching, "cancelled": _closed, "lapsed": _closed,
-        "too_late": _closed,
+        "too_late": _closed, "reversed": _closed, "refunded": _closed,
     }  # fmt: skip
     if where == "to_collect":
         told = _("Fai il bonifico con la causale %(reference)s.") % {"reference": creditor_reference(order)}

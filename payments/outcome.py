@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from payments import next_lines
+from payments import next_lines, withdrawal
 from payments.flows import missing
 from payments.models import AutoRenewal, Case, Payment
 from payments.next_lines import Next
@@ -122,6 +122,8 @@ def panel(order: Order, *, user: User, auto: AutoRenewal | None, today: date) ->
     lines = list(order.lines.all())
     expiry = new_expiry(order, lines[0]) if len(lines) == 1 else None
     title, sentence = _words(order, where, expiry=expiry, due=due, held=held, last=attempts[-1] if attempts else None)
+    if where in (Situation.REVERSED, Situation.REFUNDED):
+        title, sentence = withdrawal.told(order) or (title, sentence)
     return Panel(
         situation=where,
         title=title,

@@ -14,6 +14,7 @@ from django.db.models import F, Max, OuterRef, Q, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce, Greatest
 from django.utils.translation import gettext as _
 
+from mailboxes import reversals
 from mailboxes.models import Mailbox, PaidPeriod
 from payments import flows, sync
 from payments.models import Allocation, Commitment, Difference, Payment, ProviderEvent, Receipt, Reconciliation, Refund
@@ -116,6 +117,10 @@ def _ask(payment_id: int) -> None:
     flows.fetch_and_record(payment_id)
 
 
+def _restore_dates(box_id: int) -> None:
+    reversals.restore_dates(box_id=box_id, today=clock.today())
+
+
 @dataclass(frozen=True)
 class Rule:
     """A check: what it finds, the model its ids are of, the repair a person can start, and in words what to do."""
@@ -143,8 +148,8 @@ def rules() -> dict[str, Rule]:
             _event_unseen, ProviderEvent, sync.work_off_event, _("Ripara: lavora l'evento adesso.")
         ),
         Check.DATES_DISAGREE: Rule(
-            _dates_disagree, Mailbox, None,
-            _("Apri la casella e confronta i periodi con la scadenza: la data giusta è quella dei periodi."),
+            _dates_disagree, Mailbox, _restore_dates,
+            _("Ripara: riscrive la scadenza dai periodi pagati; la cancellazione non si avvicina."),
         ),
         Check.RECEIPT_UNMATCHED: Rule(
             _receipt_unmatched, Receipt, None, _("Apri l'accredito: attribuiscilo a un ordine, oppure restituiscilo.")

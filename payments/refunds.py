@@ -34,6 +34,7 @@ STATUSES = {
     Result.UNKNOWN: Refund.Status.UNKNOWN,
 }
 CHECKS_BEFORE_CASE = 6
+OUTSIDE = "outside-"  # begins the id of a refund that nobody asked for here: the provider's own is not known
 MOST = Decimal("9999999.99")  # what a column of money holds
 
 
@@ -150,6 +151,20 @@ def _send(refund_id: int) -> None:
     record(refund_id, outcome, gone=gone)
 
 
+def look_again(payment_id: int) -> None:
+    """Ask about the refunds of a payment that were done: the customer's bank may send one back for weeks afterwards.
+
+    Told by a webhook. The refund has failed then, its money is the order's again, and staff decide: a case, once.
+    Raises ProviderTimeoutError.
+    """
+    done = Refund.objects.filter(payment=payment_id, status=Refund.Status.DONE).exclude(remote_id="")
+    for refund in done.exclude(remote_id__startswith=OUTSIDE).select_related("payment"):
+        assert refund.payment is not None
+        outcome = get_provider(refund.payment.provider).fetch_refund(refund)
+        if STATUSES.get(outcome.result) == Refund.Status.FAILED:
+            record(refund.pk, outcome)
+
+
 def record(refund_id: int, outcome: Outcome, *, gone: Decimal | None = None) -> None:
     """Record what a provider said of a refund, once: the same news twice changes nothing.
 
@@ -161,7 +176,7 @@ def record(refund_id: int, outcome: Outcome, *, gone: Decimal | None = None) -> 
         payment = Payment.objects.locked().select_related("order__owner").get(pk=payment_id)
         refund = Refund.objects.select_for_update(no_key=True, of=("self",)).get(pk=refund_id)
         to = STATUSES.get(outcome.result, Refund.Status.UNKNOWN)
-        changed = to in Refund.MOVES[refund.status]
+        before, changed = refund.status, to in Refund.MOVES[refund.status]
         if changed:
             refund.status, refund.reason = to, outcome.reason[:120]
             refund.remote_id = refund.remote_id or outcome.remote_id
@@ -170,7 +185,9 @@ def record(refund_id: int, outcome: Outcome, *, gone: Decimal | None = None) -> 
         if refund.status not in Refund.LIVE:
             refund.next_check_at = None
         refund.save(update_fields=["status", "reason", "remote_id", "done_at", "next_check_at"])
-        if changed and refund.status == Refund.Status.DONE:
+        if changed and before == Refund.Status.DONE:
+            _come_back(payment, refund)
+        elif changed and refund.status == Refund.Status.DONE:
             close_if_all_went_back(payment)
             _close_doubt(payment, _("il rimborso è andato a buon fine"))
             _tell(refund.order or payment.order, refund.amount, by_bank=False)
@@ -187,6 +204,17 @@ def record(refund_id: int, outcome: Outcome, *, gone: Decimal | None = None) -> 
             )  # fmt: skip
         if gone:
             note_outside(payment, gone)
+
+
+def _come_back(payment: Payment, refund: Refund) -> None:
+    """Money that had gone back is at the provider again (payment locked): the order it paid has it, a case says so."""
+    if payment.status == Payment.Status.REFUNDED:
+        move(payment, Payment.Status.REGISTERED, why=_("un rimborso è tornato indietro"))
+    cases.open_case(
+        Case.Kind.REFUND_FAILED, order=refund.order or payment.order, payment=payment, amount=refund.amount,
+        detail=_("il rimborso risultava fatto ed è tornato indietro (%(why)s): il cliente non ha il denaro")
+        % {"why": refund.reason or _("nessun motivo")},
+    )  # fmt: skip
 
 
 def _close_doubt(payment: Payment, resolution: str) -> None:
@@ -226,7 +254,7 @@ def note_outside(payment: Payment, total: Decimal) -> None:
         left -= part
         Refund.objects.create(
             payment=payment, order=order, amount=part, status=Refund.Status.DONE, done_at=clock.now(),
-            remote_id=f"outside-{total}-{order.pk if order else 0}", why=_("fatto presso il gestore, non da qui"),
+            remote_id=f"{OUTSIDE}{total}-{order.pk if order else 0}", why=_("fatto presso il gestore, non da qui"),
         )  # fmt: skip
     close_if_all_went_back(payment)
     if unapplied(payment) == 0:

@@ -4,6 +4,7 @@ Written under the lock of its box and nothing else, so that whoever switches aut
 wait for each other. With payments.auto_renewal the writer of `auto_over_for`. Lock order: order → payment → mailbox.
 """
 
+from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
 
@@ -222,6 +223,29 @@ def order_moved(order: Order) -> None:
         _end(row, box, Status.CHARGED, why="")
     else:
         _end(row, box, Status.CANCELLED, why=_("pagato dal cliente"))
+
+
+def orders_moved(orders: Iterable[Order]) -> None:
+    """The same for a batch (locked): one query where none of them was placed automatically, boxes locked by id."""
+    automatic = {order.pk: order for order in orders if order.placed_by_id is None}
+    if not automatic:
+        return
+    for order_id in ScheduledCharge.objects.filter(order__in=automatic).order_by("box").values_list("order", flat=True):
+        order_moved(automatic[order_id])
+
+
+def expiry_came_back(box: Mailbox) -> None:
+    """The period after this expiry was taken back (box locked): what was to be charged for it has had its chance.
+
+    Without this a box that renews by itself would be charged no more and offered no Rinnova (R4). A new consent begins
+    it anew.
+    """
+    row = of(box)
+    if row is None:
+        return
+    if row.status in ScheduledCharge.OPEN:
+        drop(row, why=_("il periodo è stato stornato"))
+    _over(box)
 
 
 def _held(order: Order) -> tuple[Mailbox, ScheduledCharge] | None:

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from accounts.models import FiscalIdentity, User
 from mailboxes import rules as boxes
 from mailboxes.models import Mailbox
+from payments import giving_back
 from payments.methods import name_of
 from payments.models import Allocation, Payment
 from pecportal import clock
@@ -36,7 +37,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Movement:
-    """An attempt to pay, or bank money that arrived, as the order page lists it."""
+    """An attempt to pay, bank money that arrived, or (below zero) money that goes back, as the order page lists it."""
 
     day: date
     name: str
@@ -51,7 +52,7 @@ def order_or_404(request: HttpRequest, number: str) -> Order:
     lines = OrderLine.objects.select_related(
         "mailbox__address", "mailbox__next_plan", "domain", "address", "plan", "period", "holder"
     )
-    orders = Order.objects.visible_to(user_of(request)).select_related("owner")
+    orders = Order.objects.visible_to(user_of(request)).select_related("owner", "withdrawal")
     return get_object_or_404(orders.prefetch_related(Prefetch("lines", lines), "payments"), number=number)
 
 
@@ -75,7 +76,7 @@ def shows_email(order: Order, user: User) -> bool:
 def new_expiry(order: Order, line: OrderLine) -> date | None:
     """The day until which a renewal line gives, or will give, its box; None for what moves no expiry."""
     if line.period is not None:
-        return line.period.ends
+        return None if line.period.reversed_on else line.period.ends
     box = line.mailbox
     if line.kind != Kind.RENEWAL or not line.is_open or order.years is None or box is None:
         return None
@@ -85,7 +86,7 @@ def new_expiry(order: Order, line: OrderLine) -> date | None:
 
 
 def movements(order: Order) -> list[Movement]:
-    """Attempts and bank money of an order, oldest first. Of a receipt only what it gave this order (R1)."""
+    """Attempts, bank money and refunds of an order, oldest first. Of a receipt only what it gave this order (R1)."""
     rows = [
         Movement(clock.rome_date(p.created_at), name_of(p.provider), p.amount, p.get_status_display())
         for p in order.payments.all()
@@ -94,6 +95,10 @@ def movements(order: Order) -> list[Movement]:
     by = "postal" if order.method == "postal" else "transfer"
     registered = str(Payment.Status.REGISTERED.label)
     rows += [Movement(a.receipt.value_date, name_of(by), a.amount, registered) for a in given if a.receipt]
+    rows += [
+        Movement(clock.rome_date(r.done_at or r.created_at), _("Rimborso"), -r.amount, str(r.get_status_display()))
+        for r in giving_back.refunds_of(order)
+    ]
     return sorted(rows, key=lambda row: row.day)
 
 

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from payments import cases, flows, setups
+from payments import cases, flows, refunds, setups
 from payments.models import Case, MethodSetup, Payment, ProviderEvent
 from payments.providers import get_provider
 from payments.providers.base import Result, Seen
@@ -159,6 +159,8 @@ def work_off_event(event_id: int) -> None:
         )  # fmt: skip
     elif payment is not None:
         flows.fetch_and_record(payment.pk)
+        if event.kind == ProviderEvent.Kind.REFUND:
+            refunds.look_again(payment.pk)  # without an answer the event stays, and beat works it off again
     elif event.remote_id:
         setup = MethodSetup.objects.filter(provider=event.provider, remote_id=event.remote_id).first()
         if setup is not None:

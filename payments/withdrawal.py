@@ -11,16 +11,16 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from mailboxes.models import Mailbox
 from mailboxes.reversals import refusal_to_reverse
-from payments import auto_renewal
-from payments.giving_back import CENT, give_back, lock_money, money_of, promised, split, start_changes_later
-from payments.models import AutoRenewal, Receipt, Withdrawal
+from payments import auto_renewal, cases, refunds
+from payments.giving_back import CENT, give_back, lock_money, money_of, promised, split, take_back
+from payments.models import AutoRenewal, Receipt, Refund, Withdrawal
 from pecportal import clock, mail
 from pecportal.errors import RefusedError
-from pecportal.formats import day, euro
+from pecportal.formats import day, euro, il
 from renewals import settle
-from renewals.models import Order, OrderLine
+from renewals.models import Kind, Order, OrderLine
 
-DAYS = 14  # art. 52 cod. consumo: from the day the contract is concluded, which does not count itself
+DAYS = 14  # to leave, from the day of the contract, which does not count itself (art. 52); to refund (art. 56)
 OPEN_TO_IT = (Order.Status.PAID, Order.Status.ATTENTION, Order.Status.FULFILLED)
 
 
@@ -98,10 +98,50 @@ def _later_order(order: Order, box: Mailbox | None) -> Order | None:
 
 
 def until(order: Order, *, user: User, today: date) -> date | None:
-    """The last day, where the page of an order shows «Recedere dal contratto qui»; else None."""
+    """The last day, where the page of an order shows «Recedere dal contratto qui»; else None. Asks for nothing.
+
+    An order that was withdrawn from is none of OPEN_TO_IT any more.
+    """
     shown = order.is_consumer and order.status in OPEN_TO_IT and today <= last_day(order)
     own = order.owner_id == user.pk or order.placed_by_id == user.pk
-    return last_day(order) if shown and own and not Withdrawal.objects.filter(order=order).exists() else None
+    return last_day(order) if shown and own else None
+
+
+def told(order: Order) -> tuple[str, str] | None:
+    """Title and sentence for the page of an order that was withdrawn from: when, what comes back by when; else None."""
+    done = Withdrawal.objects.filter(order=order).first()
+    if done is None:
+        return None
+    declared = done.declared_at.astimezone(clock.ROME)
+    back = refunds.total_of(
+        Refund.objects.filter(order=order, status=Refund.Status.DONE, created_at__gte=done.declared_at)
+    )
+    if not done.amount:
+        money = _("Non c'è denaro da restituire.")
+    elif back >= done.amount:
+        money = _("Ti abbiamo restituito %(amount)s.")
+    else:
+        money = _("Ti rimborsiamo %(amount)s entro %(by)s.")
+    sentence = _("Il recesso è arrivato %(when)s alle %(time)s (ora italiana).") + " " + money
+    if done.kept:
+        sentence += " " + _("Abbiamo trattenuto %(kept)s per i giorni goduti.")
+    facts = {
+        "when": il(declared), "time": f"{declared:%H:%M}", "amount": euro(done.amount), "kept": euro(done.kept),
+        "by": il(declared.date() + timedelta(days=DAYS)),
+    }  # fmt: skip
+    return _("Recesso registrato"), sentence % facts
+
+
+def _spans(order: Order) -> list[tuple[date, date]]:
+    """First and last day of what a fulfilled order gave: its periods; of space, from when it came to the expiry."""
+    given = order.fulfilled_at or order.confirmed_at
+    spans = []
+    for line in order.lines.all():
+        if line.period is not None:
+            spans.append((line.period.starts, line.period.ends))
+        elif line.kind == Kind.SPACE and line.old_expiry is not None:
+            spans.append((clock.rome_date(given), line.old_expiry))
+    return spans
 
 
 def offer(order: Order, *, today: date) -> Offer:
@@ -109,25 +149,22 @@ def offer(order: Order, *, today: date) -> Offer:
     parts = money_of(order)
     held = sum((part.amount for part in parts), Decimal(0)) - promised(order)
     kept, reason = Decimal(0), _("Tutto: l'ordine non è ancora cominciato.")
-    periods = [line.period for line in order.lines.all() if line.period is not None]
     if order.status == Order.Status.FULFILLED:
-        begun = [p for p in periods if p.starts <= today]
+        spans = _spans(order)
+        begun = [span for span in spans if span[0] <= today]
         if not order.immediate_start:
             reason = _("Tutto: non avevi chiesto che il servizio cominciasse subito.")
-        elif not periods:
+        elif not spans:
             reason = _("Tutto.")
         elif not begun:
-            reason = _("Tutto: il nuovo periodo comincia il %(day)s.") % {"day": day(periods[0].starts)}
+            reason = _("Tutto: il nuovo periodo comincia il %(day)s.") % {"day": day(spans[0][0])}
         else:
-            period, used_from = begun[0], clock.rome_date(order.fulfilled_at) if order.fulfilled_at else today
-            kept = min(
-                held,
-                pro_rata(order.amount_due, starts=period.starts, ends=period.ends, used_from=used_from, today=today),
-            )
-            used = (today - max(period.starts, used_from)).days + 1
+            (starts, ends), used_from = begun[0], clock.rome_date(order.fulfilled_at) if order.fulfilled_at else today
+            kept = min(held, pro_rata(order.amount_due, starts=starts, ends=ends, used_from=used_from, today=today))
+            used = (min(today, ends) - max(starts, used_from)).days + 1
             reason = _(
                 "Avevi chiesto di cominciare subito: tratteniamo %(kept)s per i giorni goduti (%(used)s di %(all)s)."
-            ) % {"kept": euro(kept), "used": used, "all": (period.ends - period.starts).days + 1}
+            ) % {"kept": euro(kept), "used": used, "all": (ends - starts).days + 1}
     taken = split(parts, held - kept)
     by_bank = sum((part.amount for part in taken if isinstance(part.source, Receipt)), Decimal(0))
     auto = AutoRenewal.objects.filter(order=order, ended_at=None).exists()
@@ -170,10 +207,10 @@ def withdraw(*, order_id: int, user: User, name: str, email: str, iban: str, sho
         )  # fmt: skip
         why = _("recesso del consumatore")
         by_bank = give_back(order, amount=found.amount, actor=user, why=why)
-        if order.status == Order.Status.FULFILLED:
-            start_changes_later(settle.reverse(order, why=why, actor=user))
-        else:
-            settle.give_up(order, why=why, actor=user)
+        settle.give_up(order, why=why, actor=user)  # what it has not given yet
+        cases.close_lines(order=order, actor=user, resolution=why)
+        if order.status == Order.Status.FULFILLED:  # what it has
+            take_back(order, why=why, actor=user)
         ids = [i for i in order.lines.values_list("mailbox_id", flat=True) if i]
         boxes = list(Mailbox.objects.locked().filter(pk__in=ids).select_related("address").order_by("pk"))
         ended = auto_renewal.end_with_order(order=order, boxes=boxes)

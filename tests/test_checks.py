@@ -31,6 +31,7 @@ RIGHT = {
     "PAYPAL_WEB_HOST": "https://www.paypal.com",
     "PAYPAL_CERT_ORIGINS": ["https://api.paypal.com"],
     "BANK_IBAN": "IT60X0542811101000000123456",
+    "POSTAL_ACCOUNT": "000012345678",
     "POST_OFFICE": {"BACKENDS": {"default": "django.core.mail.backends.smtp.EmailBackend"}},
     "OPS_EMAIL": "ops@provider.it",
     "SITE_URL": "https://area.provider.it",
@@ -74,6 +75,8 @@ WRONG = [
     ("E015", {"IDLE_MINUTES": 0}),
     ("E016", {"PAYMENT_PROVIDERS": ["transfer", "carta"]}),
     ("E016", {"PAYMENT_PROVIDERS": []}),
+    ("E017", {"POSTAL_ACCOUNT": "12345678"}),
+    ("E017", {"POSTAL_ACCOUNT": "١٢٣٤٥٦٧٨٩٠١٢"}),
     ("E020", {**STRIPE, "STRIPE_SECRET_KEY": ""}),
     ("E020", {**STRIPE, "STRIPE_SECRET_KEY": "pk_live_1"}),
     ("E020", {**STRIPE, "STRIPE_SECRET_KEY": "sk_test_1"}),  # the other key is live
@@ -90,8 +93,13 @@ WRONG = [
     ("W003", {"PROVIDER_SUPPORT_EMAIL": "assistenza@posta.example"}),
     ("W004", {"DATABASES": {"default": {"ENGINE": "django.db.backends.postgresql"}}}),
 ]
-EVERYWHERE = ("E001", "E015", "E016", "W001")
-CHECKS = [checks.rules_make_sense, checks.production_is_production, checks.production_is_complete]
+EVERYWHERE = ("E001", "E015", "E016", "E017", "W001")
+CHECKS = [
+    checks.rules_make_sense,
+    checks.postal_account_is_one,
+    checks.production_is_production,
+    checks.production_is_complete,
+]
 
 
 @pytest.fixture

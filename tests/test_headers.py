@@ -20,6 +20,15 @@ def policy(response) -> dict[str, str]:
     return {name: value for name, _space, value in parts}
 
 
+def test_pages_of_payments_alone_may_send_a_form_on_to_paypal(client, settings):
+    """A redirect after a POST is blocked by form-action; nothing else of the policy changes."""
+    settings.PAYMENT_PROVIDERS, settings.PAYPAL_WEB_HOST = ["transfer"], "https://www.paypal.com"
+    assert policy(client.get("/paga/")) == SITE_POLICY
+    settings.PAYMENT_PROVIDERS = ["paypal", "transfer"]
+    assert policy(client.get("/paga/")) == {**SITE_POLICY, "form-action": "'self' https://www.paypal.com"}
+    assert policy(client.get("/accesso/")) == SITE_POLICY
+
+
 @pytest.mark.parametrize("path", ["/accesso/", "/condizioni/", "/questa-pagina-non-esiste/"])
 def test_the_site_allows_nothing_unsafe(client, path):
     assert policy(client.get(path)) == SITE_POLICY

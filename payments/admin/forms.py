@@ -149,7 +149,7 @@ class CancelForm(ReasonForm):
         widget=UnfoldBooleanWidget,
         error_messages={
             "required": gettext_lazy(
-                "Il cliente ha dichiarato di aver fatto il bonifico: conferma che l'ordine va annullato lo stesso."
+                "Il cliente ha dichiarato di aver pagato: conferma che l'ordine va annullato lo stesso."
             )
         },
     )

@@ -46,7 +46,8 @@ class Payment(models.Model):
         Status.FAILED: frozenset({Status.REGISTERED}),
         Status.CANCELLED: frozenset({Status.REGISTERED}),
         Status.REGISTERED: frozenset({Status.REFUNDED}),
-        Status.REFUNDED: frozenset(),
+        # A refund came back from the customer's bank (Refund.MOVES): the provider has money of ours again.
+        Status.REFUNDED: frozenset({Status.REGISTERED}),
     }
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)

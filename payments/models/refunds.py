@@ -34,7 +34,8 @@ class Refund(models.Model):
         Status.CREATED: frozenset({Status.PENDING, Status.UNKNOWN, Status.DONE, Status.FAILED}),
         Status.PENDING: frozenset({Status.UNKNOWN, Status.DONE, Status.FAILED}),
         Status.UNKNOWN: frozenset({Status.PENDING, Status.DONE, Status.FAILED}),
-        Status.DONE: frozenset(),
+        # Sent, and weeks later sent back by the customer's bank: the provider has the money again.
+        Status.DONE: frozenset({Status.FAILED}),
         Status.FAILED: frozenset(),
     }
 

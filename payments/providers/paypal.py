@@ -237,13 +237,28 @@ def _captured(order: dict[str, Any], remote_id: str, capture: dict[str, Any]) ->
     amount, currency = _money(capture)
     back = [_money(known)[0] for known in _payments(order).get("refunds") or [] if known.get("status") == "COMPLETED"]
     refunded = sum(back, Decimal(0)) or (amount if status == "REFUNDED" else None)
-    wallet = (order.get("payment_source") or {}).get("paypal") or {}
-    vault = (wallet.get("attributes") or {}).get("vault") or {}
-    saved = SavedMethod(_id(vault), _label(wallet)) if vault.get("status") == "VAULTED" else None
     return Outcome(
         Result.REGISTERED, remote_id=remote_id, charge_id=charge_id, amount=amount, currency=currency,
-        refunded=refunded, saved=saved,
+        refunded=refunded, saved=_saved((order.get("payment_source") or {}).get("paypal") or {}),
     )  # fmt: skip
+
+
+def _saved(wallet: dict[str, Any]) -> SavedMethod | None:
+    """The account that PayPal keeps for us, None while it does not. The money's outcome never waits for this."""
+    vault = (wallet.get("attributes") or {}).get("vault") or {}
+    if vault.get("status") == "VAULTED":
+        return SavedMethod(_id(vault), _label(wallet))
+    customer = str((vault.get("customer") or {}).get("id") or "")
+    if vault.get("status") != "APPROVED" or not customer:
+        return None
+    # Kept later: then VAULT.PAYMENT-TOKEN.CREATED names the order, whose own answer may go on saying APPROVED. The
+    # customer is PayPal's for whoever approved (we name none): the newest account under it is theirs, and kept for us.
+    try:
+        listed = call("GET", f"v3/vault/payment-tokens?customer_id={quote(customer, safe='')}")
+        tokens = [t for t in listed.get("payment_tokens") or [] if (t.get("payment_source") or {}).get("paypal")]
+        return SavedMethod(_id(tokens[-1]), _label(tokens[-1]["payment_source"]["paypal"])) if tokens else None
+    except (PayPalRefusalError, ProviderTimeoutError):
+        return None
 
 
 def _money(thing: dict[str, Any]) -> tuple[Decimal, str]:

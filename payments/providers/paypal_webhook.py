@@ -143,6 +143,8 @@ def _hint(event: dict[str, Any]) -> Hint:
         return Hint(event_id, (_order_of(thing) or _capture_of(thing))[:120], kind="refund")
     if kind.startswith("PAYMENT.CAPTURE."):
         return Hint(event_id, (_order_of(thing) or str(thing["id"]))[:120])
+    if kind == "VAULT.PAYMENT-TOKEN.CREATED":  # an account kept after its order was paid: the order is asked about
+        return Hint(event_id, str((thing.get("metadata") or {}).get("order_id") or "")[:120])
     return Hint(event_id, "", kind="other")
 
 

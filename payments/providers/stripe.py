@@ -8,8 +8,9 @@ import logging
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import stripe
@@ -189,12 +190,25 @@ class Stripe:
             intent = self._end(intent)
         keep = payment.auto_renewal_agreed
         outcome = words.outcome_of(intent, keep=keep)
+        if outcome.refunded:
+            outcome = replace(outcome, refunded=self._gone(intent["id"]))
         over = outcome.result in (Result.REGISTERED, Result.FAILED, Result.CANCELLED)
         if over and not automatic and not (keep and outcome.result == Result.REGISTERED):
             card = intent.get("payment_method") or (intent.get("last_payment_error") or {}).get("payment_method")
             if isinstance(card, dict) and card.get("customer"):
                 self._detach_if_possible(card["id"])
         return outcome
+
+    def _gone(self, intent_id: str) -> Decimal | None:
+        """EUR on their way back or there: a refund that failed came back, whatever the charge still says of it."""
+        try:
+            with _asking():
+                page = self.api.refunds.list({"payment_intent": intent_id, "limit": 100})
+                found = [_plain(refund) for refund in page.auto_paging_iter()]
+        except stripe.StripeError as error:
+            raise ProviderTimeoutError("stripe does not show the refunds") from error
+        gone = sum(refund["amount"] for refund in found if refund.get("status") not in ("failed", "canceled"))
+        return words.euros(gone or None)
 
     def _detach_if_possible(self, method: str) -> None:
         """The money's outcome never waits for this; the next question about the attempt tries again."""

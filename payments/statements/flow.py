@@ -15,7 +15,7 @@ from django.db.models import OuterRef, Subquery, Sum
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from payments import cases
+from payments import cases, scheduled
 from payments.allotment import Standing, cases_of
 from payments.models import Allocation, Case, Receipt, Statement, StatementRow
 from payments.statements import camt, csv
@@ -254,6 +254,7 @@ def _paid(orders: Sequence[Order], actor: User) -> None:
     paying: list[Order] = [order for order in orders if order.is_awaiting_payment]
     if paying:
         settle.mark_all_paid(paying, why=_("bonifico registrato"), actor=actor)
+        scheduled.orders_moved(paying)
 
 
 def counts(judged: Iterable[Judged]) -> dict[Verdict, int]:

@@ -83,7 +83,7 @@ def card_setup(request: HttpRequest, setup_id: object, **kwargs: object) -> Http
             refusal = str(error)
         setup.refresh_from_db()
     if setup.status != MethodSetup.Status.OPEN:
-        return redirect(reverse("payments:methods"))
+        return redirect("payments:method_return", setup_id=setup.public_id)  # it says what became of it
     context: dict[str, object] = {"setup": setup, "back": reverse("payments:methods")}
     context.update(_new_setup(setup, refusal))
     if context["setup_intent"]:

@@ -32,16 +32,25 @@ def _rows(order: Order, offer: Offer) -> list[Row]:
     return [*rows, Row(_("Tratteniamo"), euro(offer.kept))] if offer.kept else rows
 
 
+def _typed(form: WithdrawalForm) -> list[Row]:
+    """What was typed, to be read once more before it is confirmed (art. 54-bis)."""
+    facts = form.cleaned_data
+    rows = [Row(_("Chi recede"), facts["name"]), Row(_("Ricevuta a"), facts["email"])]
+    return [*rows, Row(_("Bonifico sull'IBAN"), facts["iban"])] if facts.get("iban") else rows
+
+
 def _page(
     request: HttpRequest, order: Order, form: WithdrawalForm | None, offer: Offer | None, *, refusal: str = "",
     notice: str = "", confirming: bool = False,
 ) -> HttpResponse:  # fmt: skip
+    rows = _rows(order, offer) if offer else []
     if form is not None and offer is not None and confirming:
+        rows += _typed(form)
         shown = {key: form.cleaned_data[key] for key in form.fields if form.cleaned_data.get(key)}
         form = WithdrawalForm(initial=shown, needs_iban="iban" in form.fields, auto_id="%s")
     context = {
         "order": order, "form": form, "offer": offer, "refusal": refusal, "notice": notice, "confirming": confirming,
-        "rows": _rows(order, offer) if offer else [], "shown": str(offer.amount) if offer else "",
+        "rows": rows, "shown": str(offer.amount) if offer else "",
         "last_day": withdrawal.last_day(order), "loses_archive": bool(offer) and withdrawal.loses_archive(order),
     }  # fmt: skip
     return render(request, "payments/withdraw.html", context)

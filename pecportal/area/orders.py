@@ -7,6 +7,7 @@ from datetime import date
 from django.db.models import Case, OuterRef, Prefetch, QuerySet, Subquery, Value, When
 
 from accounts.models import User
+from payments import withdrawal
 from payments.models import Payment
 from pecportal import clock
 from renewals.models import Order, OrderLine
@@ -25,6 +26,7 @@ class OrderRow:
     checking: bool  # an attempt is in an unknown state: neither pay nor cancel (R12b, R19)
     running: bool  # an attempt is under way at the provider
     too_late: bool  # awaiting payment, but its last day is past (R12b)
+    can_withdraw: bool  # a consumer's, within its 14 days (R26b); the page says why when it turns out that it cannot be
 
     @property
     def more(self) -> int:
@@ -46,11 +48,11 @@ def with_details(orders: QuerySet[Order]) -> QuerySet[Order]:
     return orders.annotate(live_attempt=Subquery(attempt)).prefetch_related(Prefetch("lines", queryset=lines))
 
 
-def rows(orders: Iterable[Order], *, today: date) -> list[OrderRow]:
-    return [_row(order, today) for order in orders]
+def rows(orders: Iterable[Order], *, user: User, today: date) -> list[OrderRow]:
+    return [_row(order, user, today) for order in orders]
 
 
-def _row(order: Order, today: date) -> OrderRow:
+def _row(order: Order, user: User, today: date) -> OrderRow:
     attempt = getattr(order, "live_attempt", None)
     return OrderRow(
         order=order,
@@ -59,6 +61,7 @@ def _row(order: Order, today: date) -> OrderRow:
         checking=attempt == Payment.Status.UNKNOWN,
         running=attempt == Payment.Status.PENDING,
         too_late=order.is_awaiting_payment and order.payable_until < today,
+        can_withdraw=withdrawal.until(order, user=user, today=today) is not None,
     )
 
 
@@ -67,7 +70,7 @@ def of_boxes(box_ids: Sequence[int], *, user: User, today: date) -> list[OrderRo
     holding = OrderLine.objects.filter(mailbox_id__in=box_ids).values("order_id")
     to_pay_first = Case(When(status=AWAITING, then=Value(0)), default=Value(1))
     found = Order.objects.visible_to(user).filter(pk__in=holding).order_by(to_pay_first, "-confirmed_at", "-id")
-    return rows(with_details(found)[:MOST], today=today)
+    return rows(with_details(found)[:MOST], user=user, today=today)
 
 
 def to_pay(user: User) -> QuerySet[Order]:

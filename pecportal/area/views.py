@@ -141,7 +141,7 @@ def order_list(request: SignedIn, section: str) -> HttpResponse:
     url = reverse("area:ordini")
     context = {
         "page": page,
-        "orders": orders.rows(page.object_list, today=clock.today()),
+        "orders": orders.rows(page.object_list, user=request.user, today=clock.today()),
         "to_pay_only": to_pay_only,
         "querystring": "stato=da_pagare" if to_pay_only else "",
         "tabs": [

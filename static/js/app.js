@@ -91,7 +91,9 @@
   }
   document.addEventListener("submit", function (event) {
     const form = event.target;
-    if (form.method !== "post" || event.defaultPrevented) return; // htmx and card scripts look after themselves
+    if (event.defaultPrevented) return; // htmx and card scripts look after themselves
+    // Not form.method: where a field is called "method", as the ways to pay are, that is the field.
+    if ((form.getAttribute("method") || "").toLowerCase() !== "post") return;
     if (form.dataset.sending) {
       event.preventDefault();
       return;
@@ -102,6 +104,13 @@
       event.submitter.setAttribute("aria-disabled", "true");
     }
     setTimeout(release, PATIENCE, form);
+  });
+  // A live summary that is still waiting or on its way when the form leaves would find the order just made, and its
+  // HX-Redirect would take the browser to the order's page instead of the bank: the form's own answer decides.
+  ["htmx:beforeRequest", "htmx:beforeOnLoad"].forEach(function (name) {
+    document.addEventListener(name, function (event) {
+      if (event.detail.elt.closest("form[data-sending]")) event.preventDefault();
+    });
   });
   window.addEventListener("pageshow", function (event) {
     if (event.persisted) document.querySelectorAll("form[data-sending]").forEach(release);

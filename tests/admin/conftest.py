@@ -5,22 +5,28 @@ from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
+from django.db import transaction
 
 from lifecycle import flows as lifecycle
 from mailboxes.flows import open_domain
 from mailboxes.models import Holder, Mailbox, Plan, Price, VatRate
 from payments import flows as money
+from payments import refunds
 from payments.models import (
     AutoRenewal,
     Case,
+    Difference,
     Payment,
     ProviderEvent,
     Receipt,
+    Reconciliation,
+    Refund,
     ScheduledCharge,
     Statement,
     StoredMethod,
-)  # fmt: skip
+)
 from payments.providers import sandbox
+from pecportal import clock
 from renewals.models import Order
 from tests.helpers import pay_card, pay_transfer, place, start_card
 
@@ -66,10 +72,17 @@ def world(make_box, alice, carla, dario, plans, today) -> SimpleNamespace:
         statement.rows.create(
             line=n, bank_reference=f"E{n}", amount=Decimal("12.08"), value_date=today, remittance=words
         )
+    with transaction.atomic():
+        refunds.ask(
+            payment=Payment.objects.locked().get(pk=payment.pk), amount=Decimal("1.00"), actor=dario, why="prova",
+            order=card,
+        )  # fmt: skip
+    night = Reconciliation.objects.create(day=today, started_at=clock.now(), finished_at=clock.now())
+    Difference.objects.create(about="dates", object_id=boxes["presto"].pk, detail="casella", found_on=night)
     lifecycle.run_for(today)
     first = {m.__name__: m.objects.order_by("pk").first() for m in (
-        AutoRenewal, Case, Holder, Payment, Plan, Price, ProviderEvent, Receipt, ScheduledCharge, StoredMethod,
-        VatRate,
+        AutoRenewal, Case, Difference, Holder, Payment, Plan, Price, ProviderEvent, Receipt, Refund, ScheduledCharge,
+        StoredMethod, VatRate,
     )}  # fmt: skip
     assert None not in first.values()
     orders = {o.pk: o for o in Order.objects.all()}

@@ -16,19 +16,21 @@ from mailboxes.models import Domain, Holder, Mailbox, Plan, Price, VatRate
 from payments.models import (
     AutoRenewal,
     Case,
+    Difference,
     Payment,
     ProviderEvent,
     Receipt,
+    Refund,
     ScheduledCharge,
     Statement,
     StoredMethod,
-)  # fmt: skip
+)
 from renewals.models import Order
 
 pytestmark = pytest.mark.django_db
 READ_ONLY = [
-    AutoRenewal, Case, Domain, LifecycleRun, Mailbox, Order, Payment, ProviderEvent, Receipt, ScheduledCharge,
-    Statement, StoredMethod,
+    AutoRenewal, Case, Difference, Domain, LifecycleRun, Mailbox, Order, Payment, ProviderEvent, Receipt, Refund,
+    ScheduledCharge, Statement, StoredMethod,
 ]  # fmt: skip
 EDITABLE = [Holder, Plan, Price, VatRate]
 OURS = [*READ_ONLY, *EDITABLE]

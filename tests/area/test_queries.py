@@ -8,9 +8,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from mailboxes.models import Address, Mailbox
+from payments import withdrawal
+from pecportal import clock
 from renewals.models import Order, OrderLine
 from tests.area.conftest import page_of
-from tests.helpers import place
+from tests.helpers import pay_card, place
 
 LIST = "/area-clienti/pec/"
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -60,6 +62,27 @@ def test_the_box_page(signed_in, alice, box, today, count):
     fill(box, order, total=1000, today=today)
     found.append(count(signed_in(alice), page_of(box)))
     assert found == [5, 5, 5]
+
+
+def test_recedi_beside_many_orders_asks_nothing_more(signed_in, alice, box, make_box, count):
+    """Three orders that can be left, then one that was left and one past its days: the same queries."""
+    orders = []
+    for n in range(3):
+        pay_card(place(Mailbox.objects.get(pk=box.pk), alice), alice, agreed=False)
+        orders = list(Order.objects.order_by("id"))
+        path, client = page_of(box), signed_in(alice)
+        assert (count(client, path), count(client, "/area-clienti/ordini/") > 0) == (5, True)
+        assert client.get(path).content.decode().count(">Recedi<") == n + 1
+        assert client.get("/area-clienti/ordini/").content.decode().count(">Recedi<") == n + 1
+    withdrawal.withdraw(
+        order_id=orders[2].pk, user=alice, name="Alice", email="mario@posta.example", iban="",
+        shown=orders[2].amount_due,
+    )  # fmt: skip
+    Order.objects.filter(pk=orders[1].pk).update(confirmed_at=clock.now() - timedelta(days=15))
+    shown = signed_in(alice).get(path).content.decode()
+    assert count(signed_in(alice), path) == 5
+    assert shown.count(">Recedi<") == 1 and f"/ordini/{orders[0].number}/recesso/" in shown
+    assert ">Recedi<" not in signed_in(box.login).get(path).content.decode()  # the account placed it
 
 
 def scans(client, path) -> list[str]:

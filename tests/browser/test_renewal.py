@@ -1,6 +1,8 @@
 """A customer renews in a real browser: both logins, card and transfer, with and without JavaScript."""
 
 import re
+import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -8,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 from mailboxes.models import Mailbox, PaidPeriod
 from mailboxes.rules import add_years
+from payments import confirm as step_three
 from payments.models import AutoRenewal, Case, Payment
 from pecportal.formats import day, fino
 from renewals.models import Order
@@ -253,6 +256,69 @@ def test_the_keyboard_alone_from_sign_in_to_outcome(page, alice, box):
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile("esito|sandbox"))
     assert Order.objects.get().status == "awaiting_payment"
+
+
+@pytest.mark.parametrize("summary", ["on its way", "still waiting"])
+def test_a_summary_answered_after_the_order_does_not_take_the_customer_elsewhere(
+    page, sign_in, alice, box, monkeypatch, summary
+):
+    """The slow case made certain: the live summary is looked at once the order stands, and is answered before it."""
+    ordered, answered = threading.Event(), threading.Event()
+    live, place = step_three._live, step_three._Step.place
+
+    def late(request, **kwargs):
+        ordered.wait(5)
+        try:
+            return live(request, **kwargs)
+        finally:
+            answered.set()
+
+    def slow(step, form):
+        answer = place(step, form)
+        ordered.set()
+        answered.wait(1)  # with the summary held back by the page nobody answers: go on
+        time.sleep(0.5)  # its answer reaches the browser first
+        return answer
+
+    sign_in(page, alice.username)
+    page.goto(f"/area-clienti/pec/{box.public_id}/")
+    to_step_three(page, box)
+    page.locator("input[name=terms]").check()
+    monkeypatch.setattr(step_three, "_live", late)
+    monkeypatch.setattr(step_three._Step, "place", slow)
+    choose = "document.querySelector('input[name=method][value=sandbox]').click()"
+    if summary == "on its way":
+        with page.expect_request("**/riepilogo/"):
+            page.evaluate(choose)
+        page.get_by_role("button", name=CONFIRM).click()
+    else:  # both in one breath: the 150 ms are not over when the form leaves
+        page.evaluate(choose + "; document.querySelector('main form .actions button').click()")
+    page.wait_for_url("**/sandbox/**")
+    expect(page.get_by_text("Questa banca non esiste")).to_be_visible()
+    assert answered.is_set() is (summary == "on its way")
+    assert Order.objects.get().status == "awaiting_payment"
+
+
+def test_a_double_click_on_the_button_is_one_confirmation(page, sign_in, alice, box, monkeypatch):
+    place = step_three._Step.place
+
+    def slow(step, form):
+        time.sleep(0.5)  # the second click finds the page still there
+        return place(step, form)
+
+    sign_in(page, alice.username)
+    page.goto(f"/area-clienti/pec/{box.public_id}/")
+    to_step_three(page, box)
+    page.locator("input[name=method][value=sandbox]").check()
+    page.locator("input[name=terms]").check()
+    page.wait_for_load_state("networkidle")
+    sent = []
+    page.on("request", lambda r: sent.append(r.url) if r.method == "POST" and r.is_navigation_request() else None)
+    monkeypatch.setattr(step_three._Step, "place", slow)
+    page.get_by_role("button", name=CONFIRM).dblclick(delay=50)
+    page.wait_for_url("**/sandbox/**")
+    assert len(sent) == 1
+    assert Payment.objects.count() == Order.objects.count() == 1
 
 
 def test_an_expired_box_is_red_and_renewable_until_its_last_day(page, sign_in, alice, make_box, today):

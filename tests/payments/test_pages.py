@@ -276,7 +276,7 @@ def test_annulla_with_a_declared_transfer_wants_a_tick(client, order, alice, tod
     flows.declare_transfer(order_id=order.pk, actor=alice)
     assert f"{capfirst(il(today))} ci hai detto di averlo fatto." in words(client.get(url("cancel", order)))
     refused = client.post(url("cancel", order))
-    assert "Hai dichiarato un bonifico: spunta la casella se vuoi annullare lo stesso." in words(refused)
+    assert "Hai dichiarato un pagamento: spunta la casella se vuoi annullare lo stesso." in words(refused)
     assert Order.objects.get().status == "awaiting_payment"
     client.post(url("cancel", order), {"despite_transfer": "on"})
     assert Order.objects.get().status == "cancelled"

@@ -106,6 +106,11 @@ def test_a_box_whose_date_is_not_that_of_its_periods(box, days):
         expires_on=box.expires_on + timedelta(days=days), delete_from=box.delete_from + timedelta(500)
     )
     assert found() == [("dates", box.pk)]
+    reconciliation.repair(Difference.objects.get().pk)
+    assert found() == []
+    after = Mailbox.objects.get()
+    assert after.expires_on == box.expires_on
+    assert after.delete_from >= box.delete_from
 
 
 def test_a_receipt_that_pays_nothing_for_two_days(dario):

@@ -5,9 +5,10 @@ from decimal import Decimal
 
 import pytest
 from django.db import transaction
+from django.test import Client
 
-from payments import cards, flows, refunds, sync
-from payments.models import Case, Payment, ProviderCustomer, Refund, StoredMethod
+from payments import cards, flows, giving_back, refunds, sync, tasks
+from payments.models import Case, Payment, ProviderCustomer, ProviderEvent, Refund, StoredMethod
 from payments.providers import stripe as provider
 from payments.providers import stripe_words as words
 from payments.providers.base import ProviderTimeoutError
@@ -157,8 +158,59 @@ def test_a_refund_that_is_pending_then_fails_is_a_case(stripe_fake, paid, dario)
     assert (refund.status, Case.objects.get().kind) == ("failed", "refund")
 
 
+@pytest.fixture
+def tell(stripe_fake, monkeypatch):  # noqa: F811
+    """A signed event of a refund, posted to our address and worked off by the task it nudges."""
+    monkeypatch.setattr(tasks.work_off_event, "delay", sync.work_off_event)
+
+    def post(refund: Refund) -> None:
+        body, signature = stripe_fake.event("refund.failed", stripe_fake.things[refund.remote_id])
+        headers = {"Stripe-Signature": signature}
+        client = Client(raise_request_exception=False, headers=headers)
+        assert client.post("/webhook/stripe/", body, content_type="application/json").status_code == 200
+
+    return post
+
+
+@pytest.mark.parametrize("still_counted", [True, False], ids=["the charge counts it", "the charge forgets it"])
+@pytest.mark.parametrize("amount", ["5.00", "12.08"])
+def test_a_refund_that_comes_back_weeks_later_is_a_case_once(stripe_fake, paid, dario, tell, amount, still_counted):  # noqa: F811
+    refund = send(paid, Decimal(amount), dario)
+    paid.refresh_from_db()
+    assert (refund.status, paid.status) == ("done", "refunded" if refund.amount == paid.received else "registered")
+    stripe_fake.things[refund.remote_id].update(status="failed", failure_reason="lost_or_stolen_card")
+    if not still_counted:
+        stripe_fake.things[paid.charge_id]["amount_refunded"] = 0
+    for _ in range(2):
+        tell(refund)
+    refund.refresh_from_db(), paid.refresh_from_db()
+    case = Case.objects.get()
+    assert (refund.status, paid.status) == ("failed", "registered")
+    assert (case.kind, case.amount, case.order, case.closed_at) == ("refund", refund.amount, paid.order, None)
+    assert "tornato indietro" in case.detail and refunds.applied(paid, paid.order) == paid.received
+    # staff send it once more, out of the case; later news of the first one changes nothing
+    stripe_fake.things[paid.charge_id]["amount_refunded"] = 0
+    giving_back.refund_case(case_id=case.pk, amount=refund.amount, reference="", actor=dario, why="carta nuova")
+    refunds.send_due()
+    tell(refund)
+    assert [r.status for r in Refund.objects.order_by("id")] == ["failed", "done"]
+    assert Case.objects.filter(closed_at=None).count() == 0
+    paid.refresh_from_db()
+    assert refunds.applied(paid, paid.order) == paid.received - refund.amount
+
+
+def test_a_refund_that_came_back_is_asked_about_until_stripe_answers(stripe_fake, paid, dario, tell):  # noqa: F811
+    refund = send(paid, Decimal("5.00"), dario)
+    stripe_fake.things[refund.remote_id].update(status="failed")
+    stripe_fake.fault("GET /v1/refunds/", "500")
+    tell(refund)
+    assert (Case.objects.count(), ProviderEvent.objects.get().processed_at) == (0, None)
+    tasks.work_off_left_over()
+    assert (Case.objects.get().kind, ProviderEvent.objects.get().processed_at is not None) == ("refund", True)
+
+
 def test_money_given_back_at_stripe_is_noted(stripe_fake, paid):  # noqa: F811
-    stripe_fake.things[paid.charge_id]["amount_refunded"] = 300
+    stripe_fake.post("/v1/refunds", {"payment_intent": paid.remote_id, "amount": "300", "metadata": {}}, "by hand")
     sync.sync_listing("stripe", clock.now() - timedelta(hours=1))
     assert (Refund.objects.get().amount, Case.objects.get().kind) == (Decimal("3.00"), "outside")
 

@@ -55,6 +55,7 @@ def test_who_never_came_back_from_the_provider_leaves_nothing_open(order, alice,
             watch.shift(wait)
             sync.sync_due()
     assert (Payment.objects.get().status, Case.objects.count()) == ("cancelled", 0)
+    assert not Email.objects.filter(subject__contains="non è riuscito").exists()  # they know that they did not pay
 
 
 def test_an_answer_stops_the_asking(order, attempt, asked, commits):

@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 from post_office.models import Email
 
 from mailboxes.models import BoxEvent, Mailbox, PaidPeriod
-from payments import flows, giving_back, refunds, withdrawal
-from payments.models import AutoRenewal, Case, Payment, Refund, Withdrawal
+from payments import cases, flows, giving_back, reconciliation, refunds, withdrawal
+from payments.models import AutoRenewal, Case, Difference, Payment, Refund, Withdrawal
 from pecportal import clock
 from pecportal.errors import RefusedError
 from renewals.models import Order, OrderLine
+from tests.area.conftest import words
 from tests.helpers import pay_card, pay_transfer, place
 from tests.payments.money import money_adds_up
+from tests.renewals.test_space import more
 
 pytestmark = pytest.mark.django_db
 IBAN = "IT60X0542811101000000123456"
@@ -142,6 +144,79 @@ def test_a_paid_order_not_yet_fulfilled_is_refunded(order, alice, dario):
         "refunded", D("12.08"), ["refunded"],
     )  # fmt: skip
     money_adds_up()
+
+
+@pytest.mark.parametrize(
+    ("immediate", "kept", "reason"),
+    [
+        (True, D("0.04"), "tratteniamo €\u00a00,04 per i giorni goduti (3 di 41)"),  # € 0.61 for 41 days: 0.0446
+        (False, D("0.00"), "non avevi chiesto che il servizio cominciasse subito"),
+    ],
+)
+def test_space_goes_back_and_its_days_are_kept_if_it_was_to_start_at_once(
+    box, alice, dario, commits, immediate, kept, reason
+):
+    with commits():
+        order = more(box, alice, 2, immediate_start=immediate)
+        pay_transfer(order, dario)
+    assert Mailbox.objects.get().mailbox_gb == 2
+    with time_machine.travel(clock.now() + timedelta(days=2), tick=False):
+        assert reason in withdrawal.offer(Order.objects.get(), today=clock.today()).reason
+        with commits():
+            done = leave(order, alice, iban=IBAN)
+    order.refresh_from_db()
+    found = Mailbox.objects.get()
+    assert (done.kept, done.amount, order.status) == (kept, D("0.61") - kept, "reversed")
+    assert (found.mailbox_gb, found.plan_id, found.expires_on, found.periods.count()) == (
+        1, box.plan_id, box.expires_on, 1,
+    )  # fmt: skip
+    assert BoxEvent.objects.filter(kind="capacity").last().detail.endswith("Standard 1+0 GB")
+    money_adds_up()
+
+
+def test_more_space_bought_once_more_keeps_the_first(make_box, alice, dario, commits):
+    box = make_box(alice, "grande", plan="pro")
+    with commits():
+        pay_transfer(more(box, alice, 4, 3), dario, reference="A")
+    with commits():
+        second = more(Mailbox.objects.get(), alice, 5, 4)
+        pay_transfer(second, dario, reference="B")
+    with commits():
+        leave(second, alice, iban=IBAN)
+    found = Mailbox.objects.get()
+    assert (found.mailbox_gb, found.archive_gb) == (4, 3)
+    money_adds_up()
+
+
+@pytest.mark.parametrize("days", [0, 10])
+def test_the_reconciliation_stays_at_zero_after_withdrawals(make_box, alice, dario, commits, days):
+    """Card, transfer and space; before the term and in its middle; two terms of a box; then a later renewal stands."""
+    early, begun, wide = make_box(alice, "presto"), make_box(alice, "tardi", expires_in=-40), make_box(alice, "largo")
+    first = paid(place(early, alice), alice, commits, agreed=False)
+    second = paid(place(Mailbox.objects.get(pk=early.pk), alice), alice, commits, agreed=False)
+    pro_rata = paid(place(begun, alice, immediate_start=True), alice, commits, agreed=False)
+    with commits():
+        space = more(wide, alice, 2, immediate_start=True)
+        pay_transfer(space, dario)
+    with time_machine.travel(clock.now() + timedelta(days=days), tick=False):
+        for order in (second, first, pro_rata, space):
+            with commits():
+                leave(order, alice, iban=IBAN)
+        refunds.send_due()
+        assert found_by_reconciliation() == []
+        with commits():
+            pay_card(place(Mailbox.objects.get(pk=begun.pk), alice), alice, agreed=False)
+        money_adds_up()
+    with time_machine.travel(clock.now() + timedelta(days=days + 3), tick=False):
+        assert found_by_reconciliation() == []
+    assert Refund.objects.filter(status="done").count() == 3
+    Mailbox.objects.filter(pk=early.pk).update(expires_on=early.expires_on + timedelta(days=1))
+    assert found_by_reconciliation() == ["dates"]  # it looks
+
+
+def found_by_reconciliation() -> list[str]:
+    reconciliation.run()
+    return sorted(Difference.objects.filter(closed_on=None).values_list("about", flat=True))
 
 
 # --- Bank money -------------------------------------------------------------------------------------------------------
@@ -278,6 +353,8 @@ def test_the_pages(order, box, alice, commits, browser_of, carla):
     typed = {"name": "Alice R.", "email": "io@posta.example"}
     second = page.post(base + "recesso/", typed).content.decode()
     assert "Conferma il recesso qui" in second and 'value="Alice R."' in second and 'value="12.08"' in second
+    read = words(second)
+    assert "Chi recede Alice R." in read and "Ricevuta a io@posta.example" in read and "IBAN" not in read
     assert Withdrawal.objects.count() == 0
     back = page.post(base + "recesso/conferma/", {**typed, "shown": "12.08", "modifica": "1"}).content.decode()
     assert "Continua" in back and 'value="io@posta.example"' in back
@@ -289,6 +366,66 @@ def test_the_pages(order, box, alice, commits, browser_of, carla):
     stranger = browser_of(carla)
     assert stranger.get(base + "recesso/").status_code == 404
     assert stranger.post(base + "recesso/conferma/", typed).status_code == 404
+
+
+def test_the_order_page_says_that_it_was_withdrawn_when_and_what_comes_back(order, box, alice, commits, browser_of):
+    order = paid(order, alice, commits)
+    page, base = browser_of(alice), f"/area-clienti/ordini/{order.number}/"
+    expiry = f'<time datetime="{order.lines.get().period.ends}"'
+    assert expiry in page.get(base).content.decode()
+    with time_machine.travel(datetime(2026, 11, 25, 23, 30, tzinfo=clock.ROME), tick=False):
+        Order.objects.update(confirmed_at=clock.now())
+        leave(order, alice)
+        page = browser_of(alice)  # hours have gone by
+        asked = words(page.get(base).content.decode())
+        shown = page.get(base).content.decode()
+        outcome = words(page.get(base + "esito/").content.decode())
+        refunds.send_due()
+        done = words(page.get(base).content.decode())
+    told = "Il recesso è arrivato il 25 novembre 2026 alle 23:30 (ora italiana). "
+    assert told + "Ti rimborsiamo € 12,08 entro il 9 dicembre 2026." in asked
+    assert expiry not in shown  # the day it gave is taken back: no date on the screen that is not true
+    assert "Recesso registrato" in outcome and told in outcome and "La casella scade, " in outcome
+    assert "Rimborso Da inviare € -12,08" in asked
+    assert told + "Ti abbiamo restituito € 12,08." in done
+    assert "Rimborso Rimborsato € -12,08" in done
+
+
+def test_who_reads_of_a_withdrawal_and_what_stays_with_who_asked(make_box, alice, commits, browser_of):
+    """A mailbox login sees its order, when it was left and how much; never the IBAN or the name that was declared."""
+    box = make_box(alice, "sua")
+    order = paid(place(box, alice, immediate_start=True), alice, commits, agreed=False)
+    leave(order, alice, email="segreta@posta.example")
+    Withdrawal.objects.update(iban=IBAN, kept=D("0.10"))
+    seen = browser_of(box.login).get(f"/area-clienti/ordini/{order.number}/").content.decode()
+    assert "Il recesso è arrivato" in seen and "Abbiamo trattenuto €\u00a00,10" in seen
+    for secret in (IBAN, "che finisce con", "segreta@posta.example"):
+        assert secret not in seen
+
+
+def test_an_order_reversed_by_staff_is_no_withdrawal(order, alice, dario, commits, browser_of):
+    order = paid(order, alice, commits)
+    giving_back.reverse_order(order_id=order.pk, amount=D("0"), actor=dario, why="errore")
+    page = browser_of(alice).get(f"/area-clienti/ordini/{order.number}/").content.decode()
+    assert "Il rinnovo di questo ordine è stato tolto" in page and "recesso è arrivato" not in page
+
+
+def test_an_order_given_in_part_is_left_whole(order, alice, commits):
+    """What is still to decide is given up, what was given is taken back: nothing stays with the money gone."""
+    order = paid(order, alice, commits)
+    Order.objects.update(status="attention")
+    line = order.lines.get()
+    OrderLine.objects.create(
+        order=order, kind="space", mailbox=line.mailbox, plan=line.plan, mailbox_gb=2, archive_gb=0, net=D("1"),
+        status="attention", is_open=True, old_expiry=line.old_expiry,
+    )  # fmt: skip
+    cases.open_for_attention(order.pk)
+    assert Case.objects.filter(closed_at=None).count() == 1
+    leave(order, alice)
+    order.refresh_from_db()
+    assert (order.status, [one.status for one in order.lines.order_by("id")]) == ("reversed", ["reversed", "refunded"])
+    assert Case.objects.filter(closed_at=None).count() == 0
+    assert Mailbox.objects.get().periods.filter(reversed_on=None, reverses=None).count() == 1
 
 
 def test_an_awaiting_order_is_cancelled_instead(order, alice, browser_of):
@@ -304,7 +441,7 @@ def test_the_iban_is_checked(order, alice, dario, commits, browser_of):
     wrong = browser_of(alice).post(path, typed).content.decode()
     assert "contiene un errore" in wrong and typed["iban"] in wrong
     good = browser_of(alice).post(path, {**typed, "iban": "it60 x054 2811 1010 0000 0123 456"}).content.decode()
-    assert "Conferma il recesso qui" in good and IBAN in good
+    assert "Conferma il recesso qui" in good and f"Bonifico sull'IBAN {IBAN}" in words(good)
 
 
 def test_a_chargeback_shortens_no_box(order, alice, commits):

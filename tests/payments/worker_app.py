@@ -102,7 +102,7 @@ def charge(order_id: int, method_id: int) -> None:
 def stop_on_the_way() -> None:
     """Tell the peer of the points that lie in our own code: they are patched in this process alone."""
     pays, fulfilled, extend, after_done = (
-        flows._pays, settle._tell_fulfilled, box_flows.extend, refunds._after_done
+        flows._pays, settle._tell_fulfilled, box_flows.extend, refunds.close_if_all_went_back
     )  # fmt: skip
     after_paid = flows.after_paid
 
@@ -124,8 +124,8 @@ def stop_on_the_way() -> None:
         fulfilled(order, lines, boxes)
         at("before fulfilment is committed", order.pk)
 
-    def _after_done(payment, refund):
-        after_done(payment, refund)
+    def _after_done(payment):
+        after_done(payment)
         at("before the commit", payment.order_id)
 
     for target, stops in {
@@ -133,7 +133,7 @@ def stop_on_the_way() -> None:
         "payments.flows.after_paid": _after_paid,
         "mailboxes.flows.extend": _extend,
         "renewals.settle._tell_fulfilled": _fulfilled,
-        "payments.refunds._after_done": _after_done,
+        "payments.refunds.close_if_all_went_back": _after_done,
     }.items():
         mock.patch(target, stops).start()
 

@@ -53,6 +53,7 @@ class PayPalFake:
         self.orders: dict[str, dict] = {}
         self.setups: dict[str, dict] = {}
         self.vault: dict[str, dict] = {}
+        self.customers: dict[str, str] = {}  # whose a kept account is
         self.refunds: dict[str, dict] = {}
         self.answers: dict[tuple[str, str], tuple[int, dict]] = {}
         self.tokens: dict[str, float] = {}
@@ -65,6 +66,7 @@ class PayPalFake:
         self.delay = 0.5
         self.captures_made = 0
         self.refuse_vault = ""
+        self.vault_later = False  # the account is kept only when `keep` says so
         self.certificates = {"CERT-1": certificate()}
         self.lock = threading.RLock()
         fake = self
@@ -152,9 +154,26 @@ class PayPalFake:
         ]  # fmt: skip
         order["status"] = "COMPLETED"
         if order["_vault"]:
-            order["_vaulted"] = new_id()
-            self.vault[order["_vaulted"]] = {"email_address": EMAIL}
+            order["_customer"] = new_id()
+            if not self.vault_later:
+                self.keep(order_id)
         return 201, self.show(order)
+
+    def keep(self, order_id: str) -> dict:
+        """Keep the account that paid an order; the resource of the event that tells."""
+        order = self.orders[order_id]
+        order["_vaulted"] = new_id()
+        self.vault[order["_vaulted"]] = {"email_address": EMAIL}
+        self.customers[order["_vaulted"]] = order["_customer"]
+        return {**self.show_token(order["_vaulted"]), "metadata": {"order_id": order_id}}
+
+    def show_token(self, token: str) -> dict:
+        customer = {"id": self.customers.get(token, "customer_1")}
+        return {"id": token, "customer": customer, "payment_source": {"paypal": self.vault[token]}}
+
+    def tokens_of(self, customer: str) -> tuple[int, dict]:
+        found = [self.show_token(token) for token in self.vault if self.customers.get(token) == customer]
+        return 200, {"customer": {"id": customer}, "payment_tokens": found}
 
     def refund(self, capture_id: str, body: dict) -> tuple[int, dict]:
         for order in self.orders.values():
@@ -178,8 +197,9 @@ class PayPalFake:
 
     def show(self, order: dict) -> dict:
         wallet: dict = {"email_address": EMAIL, "account_id": "QYR5Z8XDVJNXQ"}
-        if order.get("_vaulted"):
-            wallet["attributes"] = {"vault": {"id": order["_vaulted"], "status": "VAULTED"}}
+        if order.get("_customer"):
+            known = {"status": "APPROVED"} if self.vault_later else {"id": order["_vaulted"], "status": "VAULTED"}
+            wallet["attributes"] = {"vault": {**known, "customer": {"id": order["_customer"]}}}
         shown = {
             "id": order["id"], "intent": order["intent"], "status": order["status"],
             "purchase_units": [dict(order["_unit"])],
@@ -311,6 +331,9 @@ class _Handler(BaseHTTPRequestHandler):
                 return "setup_get", lambda: (200, fake.show_setup(fake.get(fake.setups, key)))
             case "POST", ["v3", "vault", "payment-tokens"]:
                 return "token", lambda: fake.token(body)
+            case "GET", ["v3", "vault", "payment-tokens"]:
+                customer = parse_qs(urlsplit(self.path).query).get("customer_id", [""])[0]
+                return "tokens", lambda: fake.tokens_of(customer)
             case "DELETE", ["v3", "vault", "payment-tokens", key]:
                 return "forget", lambda: (204, fake.vault.pop(key, {}))
 

@@ -22,6 +22,7 @@ REQUESTS = {  # path → file, schema of the request, schema of the answer
     "refund_get": ("payments_payment_v2", None, "refund"),
     "setup": ("vault_payment_tokens_v3", "setup_token_request", "setup_token_response"),
     "setup_get": ("vault_payment_tokens_v3", None, "setup_token_response"),
+    "tokens": ("vault_payment_tokens_v3", None, "customer_vault_payment_tokens_response"),
     "token": ("vault_payment_tokens_v3", "payment_token_request", "payment_token_response"),
 }
 
