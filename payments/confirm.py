@@ -33,9 +33,9 @@ log = logging.getLogger(__name__)
 PRICE_CHANGED = gettext_lazy("Il prezzo è cambiato da quando hai aperto la pagina: controlla il nuovo totale.")
 
 
-class ConfirmForm(forms.Form):
-    """Method, years and the ticks. Nothing is ticked beforehand (R11); `shown_total` is the total that was on the page:
-    the price of today is what is ordered, and a page that showed another is shown again."""
+class OrderForm(forms.Form):
+    """What every order asks at its end: how to pay, the terms, and the total that was on the page. The price of today
+    is what is ordered, and a page that showed another is shown again. Nothing is ticked beforehand (R11)."""
 
     method = forms.ChoiceField(
         label=gettext_lazy("Metodo di pagamento"),
@@ -45,22 +45,8 @@ class ConfirmForm(forms.Form):
             "invalid_choice": gettext_lazy("Questo metodo di pagamento non c'è: scegline uno di quelli elencati."),
         },
     )
-    years = forms.TypedChoiceField(
-        label=gettext_lazy("Frequenza di rinnovo"),
-        choices=[(n, str(n)) for n in range(1, MAX_YEARS + 1)],
-        coerce=int,
-        widget=forms.RadioSelect,
-        error_messages=dict.fromkeys(("required", "invalid_choice"), gettext_lazy("Scegli da 1 a 5 anni.")),
-    )
     terms = forms.BooleanField(
         error_messages={"required": gettext_lazy("Per ordinare, accetta le condizioni generali con la spunta.")}
-    )
-    immediate_start = forms.BooleanField(
-        label=gettext_lazy(
-            "Chiedo che il rinnovo sia eseguito subito, senza aspettare i 14 giorni del recesso. So che, se recedo a "
-            "periodo iniziato, pago la parte già goduta."
-        ),
-        required=False,
     )
     shown_total = forms.DecimalField(
         max_digits=9,
@@ -70,23 +56,46 @@ class ConfirmForm(forms.Form):
             ("required", "invalid", "max_digits", "max_decimal_places", "max_whole_digits"), PRICE_CHANGED
         ),
     )
-    shown_years = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, choices: list[methods.Method], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.methods = {method.code: method for method in choices}
         self.fields["method"].choices = [(m.code, m.name) for m in choices]  # type: ignore[attr-defined]
-        for method in choices:
-            if method.saves:
-                self.fields[f"opt_out_{method.code}"] = forms.BooleanField(
-                    label=_("Non attivare il rinnovo automatico"), required=False
-                )
 
     def clean_method(self) -> str:
         code = str(self.cleaned_data["method"])
         if self.methods[code].refusal:
             raise forms.ValidationError(self.methods[code].refusal)
         return code
+
+
+class ConfirmForm(OrderForm):
+    """A renewal's: also the years, and what a consumer may ask for."""
+
+    field_order = ("method", "years", "terms", "immediate_start")
+    years = forms.TypedChoiceField(
+        label=gettext_lazy("Frequenza di rinnovo"),
+        choices=[(n, str(n)) for n in range(1, MAX_YEARS + 1)],
+        coerce=int,
+        widget=forms.RadioSelect,
+        error_messages=dict.fromkeys(("required", "invalid_choice"), gettext_lazy("Scegli da 1 a 5 anni.")),
+    )
+    immediate_start = forms.BooleanField(
+        label=gettext_lazy(
+            "Chiedo che il rinnovo sia eseguito subito, senza aspettare i 14 giorni del recesso. So che, se recedo a "
+            "periodo iniziato, pago la parte già goduta."
+        ),
+        required=False,
+    )
+    shown_years = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, choices: list[methods.Method], **kwargs: Any) -> None:
+        super().__init__(*args, choices=choices, **kwargs)
+        for method in choices:
+            if method.saves:
+                self.fields[f"opt_out_{method.code}"] = forms.BooleanField(
+                    label=_("Non attivare il rinnovo automatico"), required=False
+                )
 
     def clean(self) -> dict[str, Any]:
         years, shown = self.cleaned_data.get("years"), self.cleaned_data.get("shown_years")

@@ -19,15 +19,17 @@ from mailboxes.catalogue import forget_shown, shown_on
 from mailboxes.hosting import is_hosted
 from mailboxes.models import Mailbox
 from payments import methods
-from payments.confirm import PRICE_CHANGED, go_and_pay, ip_of
+from payments.confirm import OrderForm, go_and_pay, ip_of
 from pecportal import clock
 from pecportal.errors import RefusedError
 from renewals import space, standing, wizard
 from renewals.terms import VERSION
 
 
-class SpaceForm(forms.Form):
-    """How many GB more, the order's e-mail, how to pay, the terms; `shown_total` is the price that was on the page."""
+class SpaceForm(OrderForm):
+    """How many GB more, the order's e-mail, and what every order asks."""
+
+    field_order = ("extra_mailbox", "extra_archive", "email", "method", "terms")
 
     extra_mailbox = forms.IntegerField(label=gettext_lazy("GB in più per la casella"), required=False, min_value=0)
     extra_archive = forms.IntegerField(label=gettext_lazy("GB in più per l'archivio"), required=False, min_value=0)
@@ -40,14 +42,6 @@ class SpaceForm(forms.Form):
         },
         widget=forms.EmailInput(attrs={"autocomplete": "email", "spellcheck": "false"}),
     )
-    method = forms.ChoiceField(
-        label=gettext_lazy("Metodo di pagamento"),
-        widget=forms.RadioSelect,
-        error_messages=dict.fromkeys(("required", "invalid_choice"), gettext_lazy("Scegli come pagare.")),
-    )
-    terms = forms.BooleanField(
-        error_messages={"required": gettext_lazy("Per ordinare, accetta le condizioni generali con la spunta.")}
-    )
     immediate_start = forms.BooleanField(
         label=gettext_lazy(
             "Chiedo di avere subito lo spazio, senza aspettare i 14 giorni del recesso. So che, se recedo, pago la "
@@ -55,17 +49,10 @@ class SpaceForm(forms.Form):
         ),
         required=False,
     )
-    shown_total = forms.DecimalField(
-        max_digits=9,
-        decimal_places=2,
-        widget=forms.HiddenInput,
-        error_messages=dict.fromkeys(("required", "invalid"), PRICE_CHANGED),
-    )
 
     def __init__(self, *args: Any, box: Mailbox, choices: list[methods.Method], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.box, self.methods = box, {method.code: method for method in choices}
-        self.fields["method"].choices = [(m.code, m.name) for m in choices]  # type: ignore[attr-defined]
+        super().__init__(*args, choices=choices, **kwargs)
+        self.box = box
         for name, most in zip(("extra_mailbox", "extra_archive"), space.most_of(box), strict=True):
             field = self.fields[name]
             field.validators.append(MaxValueValidator(most))
@@ -92,12 +79,6 @@ class SpaceForm(forms.Form):
                 _("Questa è una casella gestita da noi: scrivi un'e-mail di un altro fornitore.")
             )
         return email
-
-    def clean_method(self) -> str:
-        code = str(self.cleaned_data["method"])
-        if self.methods[code].refusal:
-            raise forms.ValidationError(self.methods[code].refusal)
-        return code
 
     def clean(self) -> dict[str, Any]:
         gb = {"extra_mailbox", "extra_archive"}

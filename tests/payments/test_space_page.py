@@ -72,7 +72,8 @@ def test_ordered_and_paid_it_is_in_force_and_moves_no_date(client, pro):
         ({"extra_archive": "molti"}, "Scrivi un numero intero da 0 a 97."),
         ({"extra_mailbox": "1", "terms": ""}, "accetta le condizioni generali"),
         ({"extra_mailbox": "1", "email": "altra@pec.example"}, "Questa è una casella gestita da noi"),
-        ({"extra_mailbox": "1", "method": "oro"}, "Scegli come pagare."),
+        ({"extra_mailbox": "1", "method": "oro"}, "Questo metodo di pagamento non c'è"),
+        ({"extra_mailbox": "1", "method": ""}, "Scegli come pagare."),
         ({"extra_mailbox": "1", "shown_total": "0.01"}, "Il prezzo è cambiato"),
     ],
 )
