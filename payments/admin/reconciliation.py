@@ -63,7 +63,7 @@ class DifferenceAdmin(ReadOnlyAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """The verdict on top: how many are open as of which night."""
         last = Reconciliation.objects.exclude(finished_at=None).first()
-        count = Difference.objects.filter(closed_on=None).order_by()[:MOST_COUNTED].count()
+        count = Difference.objects.filter(closed_on=None).order_by()[: MOST_COUNTED + 1].count()
         if last is None:
             title = _("Quadratura: non è ancora stata fatta")
         else:
