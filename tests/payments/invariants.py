@@ -142,6 +142,10 @@ def one_live_attempt(books: Books) -> None:
         if payment.is_live:
             live[payment.order_id].append(payment.pk)
     assert all(len(found) == 1 for found in live.values()), f"orders with two live attempts: {dict(live)}"
+    # Annulla and lapse come after the attempt is over (R12b): money begun before must not land on a closed order.
+    closed = {o.pk for o in books.orders if o.status in (Order.Status.CANCELLED, Order.Status.LAPSED)}
+    left = [p for p in books.payments if p.is_live and p.order_id in closed]
+    assert not left, f"attempts that live on orders that are closed: {left}"
 
 
 # --- Boxes ------------------------------------------------------------------------------------------------------------
