@@ -13,7 +13,6 @@ from decimal import Decimal
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Sum
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -48,8 +47,7 @@ class NotPayableError(RefusedError):
 
 def missing(order: Order) -> Decimal:
     """What an order still lacks, EUR: the amount due less what bank money has given it already (§4 Receipt)."""
-    given = Allocation.objects.filter(order=order).aggregate(total=Sum("amount"))["total"] or Decimal(0)
-    return order.amount_due - given
+    return order.amount_due - refunds.total_of(Allocation.objects.filter(order=order))
 
 
 def start(

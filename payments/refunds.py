@@ -24,6 +24,7 @@ from pecportal import clock, mail
 from pecportal.errors import RefusedError
 from pecportal.formats import euro
 from renewals.models import Order
+from renewals.pricing import cents
 
 log = logging.getLogger(__name__)
 STATUSES = {
@@ -39,7 +40,8 @@ MOST = Decimal("9999999.99")  # what a column of money holds
 
 
 def total_of(rows: QuerySet) -> Decimal:
-    return rows.aggregate(total=Sum("amount"))["total"] or Decimal(0)
+    """The sum of their amounts, EUR, in cents: SQLite sums as floats and would write more digits."""
+    return cents(rows.aggregate(total=Sum("amount"))["total"] or Decimal(0))
 
 
 def unapplied(source: Payment | Receipt) -> Decimal:
