@@ -63,17 +63,21 @@ def tell(ids: list[int], *, day: date, today: date) -> int:
     for box in boxes:
         written = _letters(box, orders.get(box.pk), today=today)
         letters += written
-        rows.append(_row(box, today=today, sent_at=now if written else None))
+        rows.append(_row(box, today=today, now=now, told=bool(written)))
     Notice.objects.bulk_create(rows)
     mail.queue(letters)
-    return sum(row.sent_at is not None for row in rows)
+    return sum(row.told_at is not None for row in rows)
 
 
-def _row(box: Mailbox, *, today: date, sent_at: datetime | None) -> Notice:
+def _row(box: Mailbox, *, today: date, now: datetime, told: bool) -> Notice:
     assert box.expires_on is not None  # of a live box
     kind = rules.due_kind(box.expires_on, today, settings.NOTICE_DAYS)
     assert kind is not None  # or the box would not be due
-    return Notice(box=box, expiry=box.expires_on, kind=kind, sent_at=sent_at)
+    state = Notice.State.TOLD if told else Notice.State.NO_ADDRESS
+    return Notice(
+        box=box, owner_id=box.owner_id, expiry=box.expires_on, kind=kind, state=state, created_at=now,
+        told_at=now if told else None,
+    )  # fmt: skip
 
 
 def _open_renewals(boxes: list[Mailbox]) -> dict[int, Order]:

@@ -273,6 +273,9 @@ class BoxEvent(models.Model):
         REVERSED = "reversed", _("Periodo stornato")
         CAPACITY = "capacity", _("Spazio o tipologia cambiati")
         CHANGE_REFUSED = "change_refused", _("Cambio di tipologia rinviato")
+        DELETING = "deleting", _("Cancellazione iniziata")
+        DELETED = "deleted", _("Cancellata")
+        ACTIVATED = "activated", _("Attivata di nuovo")
 
     box = models.ForeignKey(Mailbox, on_delete=models.PROTECT, related_name="events", verbose_name=_("casella"))
     day = models.DateField(_("giorno"))

@@ -21,7 +21,7 @@ from lifecycle.models import LifecycleRun, Notice
 from mailboxes.flows import extend, open_box, open_domain
 from mailboxes.models import Holder, Mailbox
 from mailboxes.models.boxes import Phase
-from pecportal import mail
+from pecportal import clock, mail
 from renewals.models import Order
 from tests.conftest import holder_of
 from tests.helpers import place
@@ -113,7 +113,7 @@ def test_each_point_is_told_on_its_day_to_holder_and_account(make_box, alice, ca
     flows.run_day()
     assert told() == [(box.address.name, kind)]
     notice = Notice.objects.get()
-    assert (notice.expiry, notice.sent_at is not None) == (box.expires_on, True)
+    assert (notice.expiry, notice.told_at is not None) == (box.expires_on, True)
     assert [to for to, _subject in subjects()] == ALICES
     assert numbers(today) == (1, 1, 0, 0)
     flows.run_day()  # the same day again
@@ -306,7 +306,7 @@ def test_a_box_with_nobody_to_write_to_is_seen_as_such(make_box, alice, today):
     Holder.objects.update(contact_email="")
     User.objects.filter(pk=alice.pk).update(email="")
     flows.run_day()
-    assert [(n.kind, n.sent_at) for n in Notice.objects.all()] == [(-30, None)]
+    assert [(n.kind, n.told_at) for n in Notice.objects.all()] == [(-30, None)]
     assert subjects() == [] and numbers(today) == (1, 0, 0, 1)
 
 
@@ -493,11 +493,13 @@ def test_one_bad_box_stops_no_other_and_leaves_neither_row_nor_mail(make_box, al
 
 
 def test_the_database_tells_a_point_once(box):
-    Notice.objects.create(box=box, expiry=box.expires_on, kind=-30)
-    Notice.objects.create(box=box, expiry=box.expires_on, kind=-15)
-    Notice.objects.create(box=box, expiry=box.expires_on + timedelta(days=365), kind=-30)
+    Notice.objects.create(box=box, owner=box.owner, created_at=clock.now(), expiry=box.expires_on, kind=-30)
+    Notice.objects.create(box=box, owner=box.owner, created_at=clock.now(), expiry=box.expires_on, kind=-15)
+    Notice.objects.create(
+        box=box, owner=box.owner, created_at=clock.now(), expiry=box.expires_on + timedelta(days=365), kind=-30
+    )
     with pytest.raises(IntegrityError):
-        Notice.objects.create(box=box, expiry=box.expires_on, kind=-30)
+        Notice.objects.create(box=box, owner=box.owner, created_at=clock.now(), expiry=box.expires_on, kind=-30)
 
 
 @pytest.mark.parametrize("value", ["abc", "-30;1", "1000", "-367,1"])
