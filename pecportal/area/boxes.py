@@ -263,20 +263,31 @@ class BoxCard:
         days = dates.notices(self.box.expires_on, today=self.today, delete_from=self.box.delete_from)
         return [Said(day, self.today) for day in days]
 
+    @property
+    def days_told(self) -> Sequence[dates.Told]:
+        """The strip's days in words, from today on."""
+        facts = self._days
+        return dates.in_words(**facts) if facts else []
+
     def _strip(self, *, in_full: bool) -> Sequence[dates.Point]:
+        facts = self._days
+        return dates.strip(**facts, in_full=in_full) if facts else []
+
+    @property
+    def _days(self) -> "dates.Days | None":
+        """What the strip and its words are made of; None of a box whose days are over or not there yet."""
         box = self.box
         if not self.is_live or self.state is rules.State.AWAITING_DELETION or not (box.expires_on and box.delete_from):
-            return []
+            return None
         other_plan = box.next_plan if box.next_plan_id != box.plan_id else None
-        return dates.strip(
-            today=self.today,
-            expires_on=box.expires_on,
-            delete_from=box.delete_from,
-            charge_on=self.charge.day if self.charge else None,
-            change_on=box.change_on if box.change_on and box.change_on > self.today else None,
-            change_label=_("passa a %(plan)s") % {"plan": other_plan} if other_plan else _("cambio di spazio"),
-            in_full=in_full,
-        )
+        return {
+            "today": self.today,
+            "expires_on": box.expires_on,
+            "delete_from": box.delete_from,
+            "charge_on": self.charge.day if self.charge else None,
+            "change_on": box.change_on if box.change_on and box.change_on > self.today else None,
+            "change_label": _("passa a %(plan)s") % {"plan": other_plan} if other_plan else _("cambio di spazio"),
+        }
 
 
 def cards(boxes: Sequence[Mailbox], *, today: date) -> list[BoxCard]:

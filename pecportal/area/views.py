@@ -13,9 +13,11 @@ from django.views.decorators.http import require_safe
 from accounts.models import User
 from mailboxes.contact import may_change
 from mailboxes.models import Mailbox
+from mailboxes.models.boxes import Phase
 from payments.models import AutoRenewal
 from pecportal import clock
 from pecportal.area import boxes, domains, filters, holders, home, orders
+from renewals.history import history
 
 PER_PAGE = 25
 
@@ -112,6 +114,7 @@ def box(request: SignedIn, section: str, box_id: object) -> HttpResponse:
     context = {
         "card": replace(boxes.cards([found], today=today)[0], consent=consent),
         "method": consent.method if consent and consent.method.login_id == user.pk else None,  # R24b
+        "history": history(found.domain or found, reader=user) if found.phase != Phase.DELETED else [],
         "holder": holders.rows(found.holder),
         "may_change_contact": may_change(user, found),
         "orders": orders.of_boxes([found.pk], user=user, today=today),

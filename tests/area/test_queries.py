@@ -61,7 +61,7 @@ def test_the_box_page(signed_in, alice, box, today, count):
     found = [count(signed_in(alice), page_of(box)), count(signed_in(box.login), page_of(box))]
     fill(box, order, total=1000, today=today)
     found.append(count(signed_in(alice), page_of(box)))
-    assert found == [5, 5, 5]
+    assert found == [6, 6, 6]
 
 
 def test_recedi_beside_many_orders_asks_nothing_more(signed_in, alice, box, make_box, count):
@@ -71,7 +71,7 @@ def test_recedi_beside_many_orders_asks_nothing_more(signed_in, alice, box, make
         pay_card(place(Mailbox.objects.get(pk=box.pk), alice), alice, agreed=False)
         orders = list(Order.objects.order_by("id"))
         path, client = page_of(box), signed_in(alice)
-        assert (count(client, path), count(client, "/area-clienti/ordini/") > 0) == (5, True)
+        assert (count(client, path), count(client, "/area-clienti/ordini/") > 0) == (6, True)
         assert client.get(path).content.decode().count(">Recedi<") == n + 1
         assert client.get("/area-clienti/ordini/").content.decode().count(">Recedi<") == n + 1
     withdrawal.withdraw(
@@ -80,7 +80,7 @@ def test_recedi_beside_many_orders_asks_nothing_more(signed_in, alice, box, make
     )  # fmt: skip
     Order.objects.filter(pk=orders[1].pk).update(confirmed_at=clock.now() - timedelta(days=15))
     shown = signed_in(alice).get(path).content.decode()
-    assert count(signed_in(alice), path) == 5
+    assert count(signed_in(alice), path) == 6
     assert shown.count(">Recedi<") == 1 and f"/ordini/{orders[0].number}/recesso/" in shown
     assert ">Recedi<" not in signed_in(box.login).get(path).content.decode()  # the account placed it
 
