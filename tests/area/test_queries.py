@@ -44,11 +44,13 @@ def fill(model: Mailbox, order: Order, *, total: int, today: date) -> None:
     )
 
 
-PAGES = {LIST: 5, LIST + "?q=e&stato=attiva&ordine=ultima": 6, LIST + "?page=2": 5, "/area-clienti/": 3}
+# With a box that renews by itself on the page, which all of these have; one query less without.
+PAGES = {LIST: 6, LIST + "?q=e&stato=attiva&ordine=ultima": 7, LIST + "?page=2": 6, "/area-clienti/": 3}
 
 
 def test_one_three_and_ten_thousand_boxes(signed_in, alice, box, today, count):
     order = place(box, alice)
+    Mailbox.objects.filter(pk=box.pk).update(auto_renews=True)
     client = signed_in(alice)
     for total in (1, 3, 10_000):
         fill(box, order, total=total, today=today)
