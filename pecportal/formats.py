@@ -56,6 +56,13 @@ def with_fino(value: date, written: str) -> str:
     return (_("fino all'%(day)s") if elides(value) else _("fino al %(day)s")) % {"day": written}
 
 
+def al(value: date | None) -> str:
+    """all'8 febbraio 2027, al 9 febbraio 2027."""
+    if value is None:
+        return ""
+    return (_("all'%(day)s") if elides(value) else _("al %(day)s")) % {"day": day(value)}
+
+
 @register.filter
 def il(value: date | None) -> str:
     """l'8 febbraio 2027, il 9 febbraio 2027."""

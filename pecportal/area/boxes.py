@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from django.db.models import Exists, OuterRef, Prefetch, QuerySet, Subquery
+from django.db.models import Exists, F, FilteredRelation, OuterRef, Prefetch, Q, QuerySet, Subquery, Value
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -15,7 +15,7 @@ from mailboxes.models import Mailbox
 from mailboxes.models.boxes import MailboxQuerySet, Phase
 from mailboxes.platform.base import Usage
 from payments import auto_renewal, readiness
-from payments.models import AutoRenewal, Payment, ScheduledCharge
+from payments.models import AutoRenewal, Payment
 from pecportal.area import dates
 from pecportal.area.wording import Said
 from renewals import space
@@ -34,35 +34,49 @@ def owned_by(user: User) -> MailboxQuerySet:
 
 
 def with_details(boxes: QuerySet[Mailbox], user: User) -> QuerySet[Mailbox]:
-    """What cards need, in one query more than the boxes' own: the open renewal order, and whether `user` may see it.
-
-    Of automatic renewal one row each, by a unique index: the consent that stands, the charge of this expiry.
-    """
+    """What cards need, in one query more than the boxes' own: the open renewal order, and whether `user` may see it."""
     order = OuterRef("order_id")
+    # An account sees every order of its boxes; a mailbox login not one that has other boxes in it.
+    seen = Exists(Order.objects.visible_to(user).filter(pk=order)) if user.is_mailbox else Value(True)
     lines = open_renewal_lines().annotate(
-        order_visible=Exists(Order.objects.visible_to(user).filter(pk=order)),
+        order_visible=seen,
         live_attempt=Subquery(Payment.objects.live().filter(order=order).values("status")[:1]),
     )
     lives = Mailbox.objects.filter(address=OuterRef("address")).exclude(phase=Phase.DELETED)
     return (
         boxes.select_related("address", "plan", "next_plan", "holder", "domain")
-        .annotate(lives_again=Exists(lives), **_automatic())
+        .annotate(lives_again=Exists(lives))
         .prefetch_related(Prefetch("order_lines", queryset=lines, to_attr="open_renewals"))
     )
 
 
-def _automatic() -> dict[str, Subquery]:
-    """What payments.readiness looks at, of boxes that renew by themselves."""
-    consent = AutoRenewal.objects.filter(box=OuterRef("pk"), ended_at=None)
-    charge = ScheduledCharge.objects.filter(box=OuterRef("pk"), expiry=OuterRef("expires_on"))
-    of_consent = {"agreed": "amount", "card_month": "method__expires_month", "card_year": "method__expires_year"}
-    of_charge = {"status": "status", "due_on": "due_on", "amount": "amount", "why": "why"}
-    to_consumer = charge.filter(box__owner__billing__is_consumer=True)
-    return {
-        **{f"auto_{name}": Subquery(consent.values(field)[:1]) for name, field in of_consent.items()},
-        **{f"charge_{name}": Subquery(charge.values(field)[:1]) for name, field in of_charge.items()},
-        "consumer_told_in_time": Subquery(to_consumer.values("notice_in_time")[:1]),
-    }
+AUTOMATIC = {  # what payments.readiness looks at, and where it stands
+    "auto_agreed": "amount",
+    "auto_card_month": "method__expires_month",
+    "auto_card_year": "method__expires_year",
+    "charge_status": "charge__status",
+    "charge_due_on": "charge__due_on",
+    "charge_amount": "charge__amount",
+    "charge_why": "charge__why",
+    "charge_in_time": "charge__notice_in_time",
+    "to_consumer": "box__owner__billing__is_consumer",
+}
+
+
+def _read_automatic(boxes: Sequence[Mailbox]) -> None:
+    """The consent that stands and the charge of this expiry: one query where boxes renew by themselves, else none."""
+    ids = [box.pk for box in boxes if box.auto_renews]
+    if not ids:
+        return
+    charge = FilteredRelation(
+        "box__scheduled_charges", condition=Q(box__scheduled_charges__expiry=F("box__expires_on"))
+    )
+    standing = AutoRenewal.objects.filter(box__in=ids, ended_at=None).annotate(charge=charge)
+    facts = {row["box"]: row for row in standing.values("box", *AUTOMATIC.values())}
+    for box in boxes:
+        if (row := facts.get(box.pk)) is not None:
+            for name, field in AUTOMATIC.items():
+                setattr(box, name, row[field])
 
 
 @dataclass(frozen=True)
@@ -223,7 +237,8 @@ class BoxCard:
     @property
     def free_exit(self) -> bool:
         """The law's notice did not go in time: a consumer may leave free until the next expiry (R25)."""
-        return bool(self.charge) and getattr(self.box, "consumer_told_in_time", None) is False
+        told_late = getattr(self.box, "charge_in_time", None) is False
+        return bool(self.charge) and told_late and bool(getattr(self.box, "to_consumer", False))
 
     @property
     def shows_auto(self) -> bool:
@@ -263,24 +278,36 @@ class BoxCard:
         days = dates.notices(self.box.expires_on, today=self.today, delete_from=self.box.delete_from)
         return [Said(day, self.today) for day in days]
 
+    @property
+    def days_told(self) -> Sequence[dates.Told]:
+        """The strip's days in words, from today on."""
+        facts = self._days
+        return dates.in_words(**facts) if facts else []
+
     def _strip(self, *, in_full: bool) -> Sequence[dates.Point]:
+        facts = self._days
+        return dates.strip(**facts, in_full=in_full) if facts else []
+
+    @property
+    def _days(self) -> "dates.Days | None":
+        """What the strip and its words are made of; None of a box whose days are over or not there yet."""
         box = self.box
         if not self.is_live or self.state is rules.State.AWAITING_DELETION or not (box.expires_on and box.delete_from):
-            return []
+            return None
         other_plan = box.next_plan if box.next_plan_id != box.plan_id else None
-        return dates.strip(
-            today=self.today,
-            expires_on=box.expires_on,
-            delete_from=box.delete_from,
-            charge_on=self.charge.day if self.charge else None,
-            change_on=box.change_on if box.change_on and box.change_on > self.today else None,
-            change_label=_("passa a %(plan)s") % {"plan": other_plan} if other_plan else _("cambio di spazio"),
-            in_full=in_full,
-        )
+        return {
+            "today": self.today,
+            "expires_on": box.expires_on,
+            "delete_from": box.delete_from,
+            "charge_on": self.charge.day if self.charge else None,
+            "change_on": box.change_on if box.change_on and box.change_on > self.today else None,
+            "change_label": _("passa a %(plan)s") % {"plan": other_plan} if other_plan else _("cambio di spazio"),
+        }
 
 
 def cards(boxes: Sequence[Mailbox], *, today: date) -> list[BoxCard]:
     """Cards of boxes read `with_details`; the mail system is asked once for all of them."""
+    _read_automatic(boxes)
     used = usage_of(boxes)
     return [_card(box, today=today, used=used) for box in boxes]
 

@@ -13,9 +13,11 @@ from django.views.decorators.http import require_safe
 from accounts.models import User
 from mailboxes.contact import may_change
 from mailboxes.models import Mailbox
+from mailboxes.models.boxes import Phase
 from payments.models import AutoRenewal
 from pecportal import clock
-from pecportal.area import boxes, domains, filters, holders, home, orders
+from pecportal.area import boxes, domains, filters, holders, home, orders, rows
+from renewals.history import history
 
 PER_PAGE = 25
 
@@ -69,6 +71,8 @@ def gestisci(request: SignedIn, section: str) -> HttpResponse:
         paginator.count = counts.of(tab).total  # counted already: not a second time
     page = paginator.get_page(request.GET.get("page"))
     found = list(page.object_list)
+    compact = page.paginator.count >= boxes.COMPACT_FROM
+    cards = boxes.cards(found, today=today)
     context = {
         "tabs": _tabs(counts, tab, asked),
         "tab": tab,
@@ -80,8 +84,9 @@ def gestisci(request: SignedIn, section: str) -> HttpResponse:
         "tab_counts": counts.of(tab),
         "page": page,
         "querystring": asked.querystring,
-        "compact": page.paginator.count >= boxes.COMPACT_FROM,
-        "cards": boxes.cards(found, today=today),
+        "compact": compact,
+        "cards": cards,
+        "lines": rows.lines(cards) if compact else [],
         "orders": orders.of_boxes([b.pk for b in found], user=user, today=today),
         "shows_holder": tab == filters.OTHERS,
     }
@@ -112,6 +117,7 @@ def box(request: SignedIn, section: str, box_id: object) -> HttpResponse:
     context = {
         "card": replace(boxes.cards([found], today=today)[0], consent=consent),
         "method": consent.method if consent and consent.method.login_id == user.pk else None,  # R24b
+        "history": history(found.domain or found, reader=user) if found.phase != Phase.DELETED else [],
         "holder": holders.rows(found.holder),
         "may_change_contact": may_change(user, found),
         "orders": orders.of_boxes([found.pk], user=user, today=today),

@@ -84,3 +84,39 @@ def test_the_last_notice_is_called_so():
 def test_no_notice_is_promised_after_deletion_may_start():
     found = dates.notices(EXPIRY, today=EXPIRY, delete_from=EXPIRY + timedelta(days=60))
     assert found == [EXPIRY + timedelta(days=d) for d in (1, 30)]
+
+
+def words(today, **changes):
+    facts = {
+        "today": today, "expires_on": EXPIRY, "delete_from": DELETION, "charge_on": None, "change_on": None,
+        "change_label": "passa a Standard",
+    }  # fmt: skip
+    with translation.override("it"):
+        return [(told.date, told.sentence) for told in dates.in_words(**{**facts, **changes})]
+
+
+SERVICE = (EXPIRY, "ultimo giorno di servizio: fino ad allora si invia e si riceve")
+READ = (date(2027, 1, 2), "da questo giorno si leggono i messaggi, ma non se ne inviano né ricevono")
+LAST = (date(2027, 4, 1), "ultimo giorno per rinnovare, anche dopo la scadenza")
+GONE = (DELETION, "da questo giorno la casella può essere cancellata, con tutto il suo contenuto e per sempre")
+
+
+@pytest.mark.parametrize(
+    ("today", "expected"),
+    [
+        (date(2026, 11, 22), [SERVICE, READ, LAST, GONE]),
+        (EXPIRY, [SERVICE, READ, LAST, GONE]),
+        (date(2027, 1, 2), [READ, LAST, GONE]),
+        (date(2027, 1, 3), [LAST, GONE]),
+        (date(2027, 4, 1), [LAST, GONE]),
+    ],
+)
+def test_the_days_to_come_in_words(today, expected):
+    assert words(today) == expected
+
+
+def test_a_charge_and_a_change_in_words():
+    charge = (date(2026, 12, 25), "addebito del rinnovo automatico: se riesce, le date qui sotto si spostano")
+    assert words(date(2026, 12, 1), charge_on=charge[0], change_on=date(2027, 1, 2)) == [
+        charge, SERVICE, READ, (date(2027, 1, 2), "passa a Standard"), LAST, GONE,
+    ]  # fmt: skip
