@@ -167,10 +167,7 @@ def refund_line(*, line_id: int, actor: User, why: str) -> Decimal:
         by_bank = give_back(order, amount=amount, actor=actor, why=why)
         line.order = order
         settle.give_up_line(line, why=why[:200], actor=actor)
-        if line.mailbox_id:
-            cases.close_lines(order=order, actor=actor, resolution=why, box_id=line.mailbox_id)
-        else:
-            cases.close_lines(order=order, actor=actor, resolution=why)
+        cases.close_line(line=line, actor=actor, resolution=why)
         return by_bank
 
 
