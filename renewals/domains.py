@@ -40,6 +40,14 @@ class DomainQuote:
     totals: pricing.Totals
     new_expiry: date
 
+    @property
+    def boxes_price(self) -> Decimal:
+        return self.boxes * self.box_price
+
+    @property
+    def boxes_net(self) -> Decimal:
+        return self.boxes * self.box_net
+
 
 # --- What stands ------------------------------------------------------------------------------------------------------
 
