@@ -41,10 +41,6 @@ class DomainQuote:
     new_expiry: date
 
     @property
-    def boxes_price(self) -> Decimal:
-        return self.boxes * self.box_price
-
-    @property
     def boxes_net(self) -> Decimal:
         return self.boxes * self.box_net
 

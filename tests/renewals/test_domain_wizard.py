@@ -1,5 +1,7 @@
 """The three screens of a domain's renewal as a browser sends them (R5, R9, R11, R17, R31)."""
 
+from datetime import date
+
 import pytest
 from django.db import connection
 from django.test import Client
@@ -11,6 +13,7 @@ from payments.models import AutoRenewal, Payment
 from payments.providers import sandbox
 from renewals.models import Order
 from tests.domains import domain_of, on_domain, place_domain
+from tests.helpers import pay_transfer
 from tests.renewals import wizard_walk
 from tests.renewals.wizard_walk import errors, said
 
@@ -215,7 +218,7 @@ def test_many_boxes_are_folded_under_their_sum(alice, make_box):
     domain = domain_of(alice)
     on_domain(make_box, domain, *[f"b{n:02}" for n in range(12)])
     page = text(Walk(domain, alice).get("lines"))
-    assert "12 caselle, € 8,00 l'una € 96,00 € 96,00" in page
+    assert "12 caselle € 96,00" in page and "all'anno € 12,00 il dominio e € 8,00 ogni casella" in page
     assert "Vedi le 12 caselle" in page and "b11@pec.rossi.example" in page
 
 
@@ -266,3 +269,42 @@ def test_one_box_or_fifty_ask_the_same_of_the_database(alice, make_box):
             spent[step] = len(captured)
         found.append(spent)
     assert found[0] == found[1]
+
+
+def pages_of(walk, order) -> str:
+    paths = ("", "esito/", "annulla/", "recesso/", "bonifico/")
+    return " ".join(text(walk.client.get(f"/area-clienti/ordini/{order.number}/{path}", follow=True)) for path in paths)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"method": "sandbox"}, "Mancano € 43,92. Dominio e caselle restano come sono finché non paghi."),
+        ({}, "Fai un bonifico di € 43,92 entro"),
+        ({"transfer_declared_on": date(2026, 11, 20)}, "Fino ad allora dominio e caselle restano come sono."),
+        (
+            {"method": "sandbox", "lapses_on": date(2026, 1, 1)},
+            "Non pagare adesso: il denaro non rinnoverebbe il dominio",
+        ),
+        ({"status": "paid"}, "Dominio e caselle sono rinnovati fino"),
+        ({"status": "attention"}, "Nessuna casella del dominio viene cancellata."),
+        ({"status": "cancelled"}, "Il dominio e le sue caselle scadono, tra 40 giorni."),
+    ],
+)
+def test_an_order_speaks_of_its_domain_wherever_it_stands(walk, domain, alice, changes, sentence):
+    order = place_domain(domain, alice)
+    Order.objects.filter(pk=order.pk).update(**changes)
+    page = pages_of(walk, order)
+    assert sentence in page
+    for word in ("La casella", "la casella", "Rinnova la"):
+        assert word not in page
+
+
+def test_a_box_that_is_gone_is_told_beside_what_was_renewed(walk, domain, three, alice, dario):
+    order = place_domain(domain, alice)
+    Mailbox.objects.filter(pk=three[0].pk).update(phase="deleted", login=None)
+    pay_transfer(order, dario)
+    page = pages_of(walk, order)
+    assert "una casella da verificare Abbiamo ricevuto € 43,92 e il dominio è rinnovato" in page
+    assert "Il rinnovo è pagato e lo stiamo verificando" not in text(walk.client.get("/area-clienti/domini/"))
+    assert "Rinnova rossi.example" in text(walk.client.get("/area-clienti/domini/"))
