@@ -308,6 +308,8 @@ def _fulfil_line(line: OrderLine, box: Mailbox | None, order: Order, today: date
 def _tell_fulfilled(order: Order, given: _Given) -> None:
     """Conferma pagamento with the new expiry: to the order's e-mail and to the account's when that is another (R12)."""
     told = [given.boxes[line.mailbox_id] for line in given.lines if line.mailbox_id]
+    if given.domain is not None:  # all that have its dates now, also what was opened since (R17)
+        told = [box for box in given.boxes.values() if box.owner_id == order.owner_id]
     context = {
         "order": order, "boxes": told, "box": told[0] if told else None, "domain": given.domain,
     }  # fmt: skip

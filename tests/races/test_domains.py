@@ -6,7 +6,8 @@ from unittest import mock
 import pytest
 from django.db import connection
 
-from mailboxes.models import Domain, Mailbox
+from mailboxes import domains
+from mailboxes.models import Address, Domain, Mailbox
 from payments import bank
 from renewals import settle
 from renewals.models import Order, OrderLine
@@ -51,18 +52,20 @@ def paid(domain, alice, dario, monkeypatch):
     return order
 
 
-def give_while_opening(order: Order, domain: Domain, make_box) -> list[object]:
+@contextmanager
+def meeting_at_the_boxes():
     """They meet where the renewal has read the boxes, and where the new box has read the domain's dates."""
-    from mailboxes import domains, flows
-    from mailboxes.models import Address
-
     held, made = domains.lock_boxes, Address.objects.get_or_create
     with (
         meeting_after("tests.races.test_domains.looked"),
         mock.patch("mailboxes.domains.lock_boxes", lambda d: (held(d), looked())[0]),
         mock.patch.object(Address.objects, "get_or_create", lambda **facts: (made(**facts), looked())[0]),
     ):
-        assert flows.Address is Address
+        yield
+
+
+def give_while_opening(order: Order, domain: Domain, make_box) -> list[object]:
+    with meeting_at_the_boxes():
         return at_once(lambda: settle.fulfil(order.pk), lambda: on_domain(make_box, domain, "nuova"))
 
 
@@ -88,16 +91,8 @@ def test_control_without_the_locks_the_new_box_keeps_the_old_dates(paid, domain,
 
 
 def order_while_opening(domain: Domain, alice, make_box) -> list[object]:
-    from mailboxes import domains
-    from mailboxes.models import Address
-
-    held, made = domains.lock_boxes, Address.objects.get_or_create
     shown = price_of(domain).totals.total
-    with (
-        meeting_after("tests.races.test_domains.looked"),
-        mock.patch("mailboxes.domains.lock_boxes", lambda d: (held(d), looked())[0]),
-        mock.patch.object(Address.objects, "get_or_create", lambda **facts: (made(**facts), looked())[0]),
-    ):
+    with meeting_at_the_boxes():
         return at_once(
             lambda: place_domain(domain, alice, shown_total=shown), lambda: on_domain(make_box, domain, "nuova")
         )

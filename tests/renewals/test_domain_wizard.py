@@ -267,6 +267,8 @@ def test_one_box_or_fifty_ask_the_same_of_the_database(alice, make_box):
                     path = {"page": "", "outcome": "esito/", "pay": "paga/", "cancel": "annulla/"}.get(step, "recesso/")
                     walk.client.get(f"/area-clienti/ordini/{order.number}/{path}")
             spent[step] = len(captured)
+        if connection.vendor == "sqlite":
+            del spent["place"]  # it splits the insert of fifty lines by their number of parameters
         found.append(spent)
     assert found[0] == found[1]
 

@@ -117,6 +117,8 @@ def test_a_box_opened_after_the_order_has_the_dates_too(domain, three, alice, ma
     assert (late.expires_on, late.delete_from) == (renewed.expires_on, renewed.delete_from)
     assert renewed.expires_on > domain.expires_on
     assert order.lines.filter(mailbox=late).count() == 0
+    letter = Email.objects.filter(subject__contains="è rinnovato").first()
+    assert "- tardi@pec.rossi.example" in letter.message
 
 
 def test_a_box_in_activation_keeps_no_date_and_one_being_deleted_keeps_its_own(domain, three, alice, make_box, dario):
@@ -446,7 +448,8 @@ def statements(story) -> int:
     return len(captured)
 
 
-def test_two_hundred_boxes_cost_the_statements_of_two(alice, make_box, dario, monkeypatch):
+@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite splits an insert by its number of parameters")
+def test_sixty_boxes_cost_the_statements_of_two(alice, make_box, dario, monkeypatch):
     spent = {}
     for n in (2, 60):
         domain = domain_of(alice, f"d{n}.example")
@@ -460,3 +463,14 @@ def test_two_hundred_boxes_cost_the_statements_of_two(alice, make_box, dario, mo
         spent[n] = (first, statements(lambda o=placed[0]: settle.fulfil(o.pk)))
     assert spent[2] == spent[60]
     assert OrderLine.objects.filter(status="fulfilled").count() == 64
+
+
+def test_the_shares_of_many_lines_add_up_and_none_is_more_than_a_cent_off(alice, make_box):
+    Price.objects.filter(item="domain_box").update(net=D("3.33"))
+    domain = domain_of(alice)
+    on_domain(make_box, domain, *[f"b{n:02}" for n in range(30)])
+    order = place_domain(domain, alice)
+    shares = [giving_back.gross_of(line) for line in order.lines.order_by("id")]
+    assert sum(shares) == order.amount_due == D("136.52")
+    assert shares[0] == D("14.64")
+    assert all(abs(share - D("4.0626")) < D("0.01") for share in shares[1:])
