@@ -82,7 +82,8 @@ def _row(box: Mailbox, *, today: date, now: datetime, told: bool) -> Notice:
 
 def _open_renewals(boxes: list[Mailbox]) -> dict[int, Order]:
     """The open renewal order of each box that has one. One query."""
-    lines = OrderLine.objects.filter(mailbox__in=boxes, kind=Kind.RENEWAL, is_open=True).select_related("order")
+    kinds = (Kind.RENEWAL, Kind.DOMAIN_RENEWAL)
+    lines = OrderLine.objects.filter(mailbox__in=boxes, kind__in=kinds, is_open=True).select_related("order")
     return {line.mailbox_id: line.order for line in lines if line.mailbox_id is not None}
 
 

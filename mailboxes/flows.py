@@ -1,7 +1,7 @@
 """The stories of boxes and domains: opening, the paid periods, and the space that holds.
 
-The only writer of `expires_on`, `delete_from`, the anchors, the capacity in force and the paid periods (R15).
-Functions that take a box expect its row locked by the caller, inside a transaction.
+With domains.py and reversals.py the only writer of `expires_on`, `delete_from`, the anchors, the capacity in force and
+the paid periods (R15). Functions that take a box expect its row locked by the caller, inside a transaction.
 """
 
 import hashlib

@@ -90,7 +90,7 @@ def reverse_period(*, box: Mailbox, period: PaidPeriod, today: date, space: Iter
 
 def reverse_domain_period(*, domain: Domain, boxes: Iterable[Mailbox], period: PaidPeriod, today: date) -> None:
     """The same for a domain (locked, its live boxes too): they carry copies of its dates (R17)."""
-    _take_back(period, domain, today=today, grace_days=domain.deletion_days or settings.GRACE_DAYS)
+    _take_back(period, domain, today=today, grace_days=domain.grace_days)
     for box in boxes:
         if box.phase != Phase.LIVE:
             continue

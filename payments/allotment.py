@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from mailboxes.models import Mailbox
+from mailboxes.models import Domain, Mailbox
 from payments.models import Case
 from pecportal.formats import euro
 from renewals import settle
@@ -38,7 +38,7 @@ class Standing:
     """An order as money reaches it: `due` is what it still lacks, EUR; `paid` once money has filled it meanwhile."""
 
     order: Order
-    boxes: Sequence[Mailbox | None]
+    targets: Sequence[Mailbox | Domain]
     due: Decimal
     paid: bool = False
 
@@ -49,7 +49,7 @@ class Standing:
         # Promised by a public body and given already: whatever has become of the box, its money is awaited (R26c).
         if self.order.awaits_collection:
             return ""
-        return settle.refusal_for(self.order, self.boxes, begun_on=begun_on)
+        return settle.refusal_for(self.order, self.targets, begun_on=begun_on)
 
     def take(self, result: Allocated) -> None:
         self.due -= result.given

@@ -18,7 +18,7 @@ from pecportal import clock
 from pecportal.errors import RefusedError
 from pecportal.formats import euro
 from renewals import settle
-from renewals.models import Order
+from renewals.models import Order, targets_of
 from renewals.references import creditor_reference, numbers_in
 
 __all__ = ["Allocated", "allocate", "creditor_reference", "find_order", "record_and_match", "record_receipt"]
@@ -134,7 +134,7 @@ def _allocate(order: Order, source: Receipt | Payment, actor: User) -> Allocated
             _("Una parte di questo accredito ha pagato un ordine di un altro account: il resto si può solo restituire.")
         )
     begun = source.value_date if isinstance(source, Receipt) else clock.rome_date(source.created_at)
-    standing = Standing(order, [line.mailbox for line in order.lines.select_related("mailbox")], missing(order))
+    standing = Standing(order, targets_of(order.lines.select_related("mailbox", "domain")), missing(order))
     result = decide(standing, left=left, value_date=begun, currency=source.currency, today=clock.today())
     told = _("attribuiti %(given)s all'ordine %(order)s") % {"given": euro(result.given), "order": order}
     if result.refusal:

@@ -77,10 +77,19 @@ def settle_source(*, source: Receipt | Payment, actor: User | None, resolution: 
     _close(Case.objects.filter(kind__in=LEFT_OF_MONEY, **of), actor=actor, resolution=resolution)
 
 
-def close_lines(*, order: Order, actor: User, resolution: str, box_id: int | None = None) -> None:
-    """What was to be decided about the lines of an order (locked), or about those of one box, is decided."""
-    found = Case.objects.filter(kind__in=(Case.Kind.LINE_ATTENTION, Case.Kind.SPACE_OVERTAKEN), order=order)
-    _close(found.filter(box=box_id) if box_id else found, actor=actor, resolution=resolution)
+def close_lines(*, order: Order, actor: User, resolution: str) -> None:
+    """What was to be decided about the lines of an order (locked) is decided."""
+    _close(_of_lines(order), actor=actor, resolution=resolution)
+
+
+def close_line(*, line: OrderLine, actor: User, resolution: str) -> None:
+    """The same of one line of an order (locked): of a domain's order the others may still wait for it (R17)."""
+    of = {"box": line.mailbox_id} if line.mailbox_id else {"box__isnull": True}
+    _close(_of_lines(line.order).filter(**of), actor=actor, resolution=resolution)
+
+
+def _of_lines(order: Order) -> QuerySet[Case]:
+    return Case.objects.filter(kind__in=(Case.Kind.LINE_ATTENTION, Case.Kind.SPACE_OVERTAKEN), order=order)
 
 
 def close_by_itself(kind: Case.Kind, *, payment: Payment, resolution: str) -> None:

@@ -24,7 +24,7 @@ from payments.consent import next_charge_of
 from pecportal import clock
 from pecportal.errors import RefusedError
 from renewals import flows, wizard, words
-from renewals.forms import looks_certified
+from renewals.forms import looks_certified, years_field, years_shown
 from renewals.models import Order
 from renewals.terms import VERSION
 
@@ -73,13 +73,7 @@ class ConfirmForm(OrderForm):
     """A renewal's: also the years, and what a consumer may ask for."""
 
     field_order = ("method", "years", "terms", "immediate_start")
-    years = forms.TypedChoiceField(
-        label=gettext_lazy("Frequenza di rinnovo"),
-        choices=[(n, str(n)) for n in range(1, MAX_YEARS + 1)],
-        coerce=int,
-        widget=forms.RadioSelect,
-        error_messages=dict.fromkeys(("required", "invalid_choice"), gettext_lazy("Scegli da 1 a 5 anni.")),
-    )
+    years = years_field()
     immediate_start = forms.BooleanField(
         label=gettext_lazy(
             "Chiedo che il rinnovo sia eseguito subito, senza aspettare i 14 giorni del recesso. So che, se recedo a "
@@ -107,11 +101,6 @@ class ConfirmForm(OrderForm):
     def opted_out(self) -> bool:
         """The tick "Non attivare il rinnovo automatico" beside the method that was chosen (R23)."""
         return bool(self.cleaned_data.get(f"opt_out_{self.cleaned_data.get('method')}"))
-
-    def years_shown(self, otherwise: int) -> int:
-        """The years that the page is about: those typed if they are possible."""
-        typed = str(self["years"].value() or "")
-        return int(typed) if typed in {str(n) for n in range(1, MAX_YEARS + 1)} else otherwise
 
     def cards(self) -> list[dict[str, Any]]:
         chosen = str(self["method"].value() or "")
@@ -175,12 +164,12 @@ class _Step:
     def updated(self) -> ConfirmForm:
         """The page for other years or another method, which going back to an earlier step does not lose."""
         form = self.form(initial=self.request.POST.dict())
-        self.answers.years, self.answers.method = form.years_shown(1), str(form["method"].value() or "")
+        self.answers.years, self.answers.method = years_shown(form, 1), str(form["method"].value() or "")
         wizard.save(self.request, self.box, self.answers)
         return form
 
     def context(self, form: ConfirmForm) -> dict[str, object]:
-        prices, years = shown_on(self.today).prices, form.years_shown(self.answers.years)
+        prices, years = shown_on(self.today).prices, years_shown(form, self.answers.years)
         quotes = [
             flows.quote(box=self.box, choice=self.choice, years=n, prices=prices) for n in range(1, MAX_YEARS + 1)
         ]

@@ -243,9 +243,9 @@ def _switch_on_late(order: Order, payment: Payment, outcome: Outcome) -> None:
 
 def _tell_failed(order: Order) -> None:
     """Who was told "stiamo verificando, ti scriviamo" and saw no outcome since: it did not go through (R19)."""
-    line = order.lines.select_related("mailbox__address").first()
-    context: dict[str, object] = {"order": order, "box": line.mailbox if line else None}
-    mail.send("payment_failed", to=[order.email, order.owner.email], context=context)
+    mail.send(
+        "payment_failed", to=[order.email, order.owner.email], context={"order": order, **settle.subject_of(order)}
+    )
 
 
 def _write(payment: Payment, outcome: Outcome) -> bool:

@@ -9,9 +9,9 @@ from schwifty import IBAN
 from schwifty.exceptions import SchwiftyException
 
 from mailboxes.hosting import is_hosted
-from mailboxes.rules import MAX_YEARS
 from payments.methods import Method
 from payments.models import StoredMethod
+from renewals.forms import years_field
 
 NO_AUTO_RENEWAL = _("Non attivare il rinnovo automatico")  # R23: the words of the unticked box
 
@@ -64,11 +64,7 @@ class AutoRenewalForm(forms.Form):
         widget=forms.RadioSelect,
         error_messages=dict.fromkeys(("required", "invalid_choice"), _("Scegli uno dei tuoi metodi di pagamento.")),
     )
-    years = forms.TypedChoiceField(
-        label=_("Frequenza di rinnovo"), coerce=int, choices=[(n, str(n)) for n in range(1, MAX_YEARS + 1)],
-        widget=forms.RadioSelect,
-        error_messages=dict.fromkeys(("required", "invalid_choice"), _("Scegli da 1 a 5 anni.")),
-    )  # fmt: skip
+    years = years_field()
 
     def __init__(self, *args: object, methods: Sequence[StoredMethod], **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ a case until staff have sent it and written its CRO. Lock order: order → recei
 
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
+from itertools import accumulate
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -167,21 +168,23 @@ def refund_line(*, line_id: int, actor: User, why: str) -> Decimal:
         by_bank = give_back(order, amount=amount, actor=actor, why=why)
         line.order = order
         settle.give_up_line(line, why=why[:200], actor=actor)
-        if line.mailbox_id:
-            cases.close_lines(order=order, actor=actor, resolution=why, box_id=line.mailbox_id)
-        else:
-            cases.close_lines(order=order, actor=actor, resolution=why)
+        cases.close_line(line=line, actor=actor, resolution=why)
         return by_bank
 
 
 def gross_of(line: OrderLine) -> Decimal:
-    """What the customer paid for a line, EUR: its share of the amount due by its net, the last by difference (R26)."""
+    """What the customer paid for a line, EUR: its share of the amount due by its net (R26).
+
+    Each is the difference of two rounded running sums: they add up to what was paid, and none is more than a cent off,
+    however many lines there are (a domain with two hundred boxes).
+    """
     order = line.order
-    lines = list(order.lines.order_by("id"))
-    whole = sum((one.net for one in lines), Decimal(0))
-    shares = [(order.amount_due * one.net / whole).quantize(CENT, ROUND_HALF_UP) for one in lines]
-    shares[-1] = order.amount_due - sum(shares[:-1], Decimal(0))
-    return shares[[one.pk for one in lines].index(line.pk)]
+    nets = dict(order.lines.order_by("id").values_list("pk", "net"))
+    whole, sums = sum(nets.values(), Decimal(0)), dict(zip(nets, accumulate(nets.values()), strict=True))
+    upto = [
+        (order.amount_due * s / whole).quantize(CENT, ROUND_HALF_UP) for s in (sums[line.pk] - line.net, sums[line.pk])
+    ]
+    return upto[1] - upto[0]
 
 
 # --- Staff: a case ----------------------------------------------------------------------------------------------------

@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from django.conf import settings
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from payments.providers import offered
 from payments.transfer import BY_BANK, POSTAL
 from pecportal.formats import dal
-from renewals.models import Kind, Order
+from renewals.models import Kind, Order, targets_of
 
 # What the customer calls a provider, wherever its code is stored (Order.method, Payment.provider).
 NAMES = {
@@ -40,21 +39,52 @@ def name_of(code: str) -> str:
     return str(NAMES.get(code, code))
 
 
-def methods(*, delete_from: date | None, today: date) -> list[Method]:
+@dataclass(frozen=True)
+class Words:
+    """What the methods say of the thing that is ordered."""
+
+    online: object
+    transfer: object
+    transfer_late: object
+    slip: object
+    slip_late: object
+
+
+OF_BOX = Words(
+    gettext_lazy("Registrato subito: la casella si rinnova in pochi minuti."),
+    gettext_lazy("1–5 giorni lavorativi. La casella resta com'è finché non arriva."),
+    gettext_lazy("La casella si cancella %(dal)s: un bonifico potrebbe arrivare tardi. Paga con un altro metodo."),
+    gettext_lazy("5–7 giorni lavorativi. La casella resta com'è finché il pagamento non arriva."),
+    gettext_lazy("La casella si cancella %(dal)s: un bollettino potrebbe arrivare tardi. Paga con un altro metodo."),
+)
+OF_DOMAIN = Words(
+    gettext_lazy("Registrato subito: il dominio e le sue caselle si rinnovano in pochi minuti."),
+    gettext_lazy("1–5 giorni lavorativi. Dominio e caselle restano come sono finché non arriva."),
+    gettext_lazy("Il dominio si cancella %(dal)s: un bonifico potrebbe arrivare tardi. Paga con un altro metodo."),
+    gettext_lazy("5–7 giorni lavorativi. Dominio e caselle restano come sono finché il pagamento non arriva."),
+    gettext_lazy("Il dominio si cancella %(dal)s: un bollettino potrebbe arrivare tardi. Paga con un altro metodo."),
+)
+
+
+def words_of(kind: str) -> Words:
+    return OF_DOMAIN if kind == Kind.DOMAIN_RENEWAL else OF_BOX
+
+
+def methods(*, delete_from: date | None, today: date, words: Words = OF_BOX) -> list[Method]:
     """What this installation offers, in its order, for something that is deleted from `delete_from` (R29)."""
     found: list[Method] = []
     for code in offered():
-        found.append(_by_bank(code, delete_from, today) if code in BY_BANK else _online(code))
+        found.append(_by_bank(code, delete_from, today, words) if code in BY_BANK else _online(code, words))
     if settings.POSTAL_ACCOUNT:
-        found.append(_by_bank(POSTAL, delete_from, today))
+        found.append(_by_bank(POSTAL, delete_from, today, words))
     return found
 
 
 def methods_of(order: Order, *, today: date) -> list[Method]:
     """The same for an order: the first of its boxes and domains to be deleted counts."""
-    targets = [line.mailbox or line.domain for line in order.lines.all()]
-    days = [target.delete_from for target in targets if target is not None and target.delete_from]
-    return methods(delete_from=min(days, default=None), today=today)
+    targets = targets_of(order.lines.all())
+    days = [target.delete_from for target in targets if target.delete_from]
+    return methods(delete_from=min(days, default=None), today=today, words=words_of(order.kind))
 
 
 def refusal_of(order: Order, code: str, *, today: date) -> str:
@@ -72,20 +102,15 @@ def switches_on(order: Order) -> bool:
     return order.kind in (Kind.RENEWAL, Kind.PURCHASE)
 
 
-def _online(code: str) -> Method:
-    note = _("Registrato subito: la casella si rinnova in pochi minuti.")
-    return Method(code, name_of(code), ICONS.get(code, "card"), note, saves=True)
+def _online(code: str, words: Words) -> Method:
+    return Method(code, name_of(code), ICONS.get(code, "card"), str(words.online), saves=True)
 
 
-def _by_bank(code: str, delete_from: date | None, today: date) -> Method:
+def _by_bank(code: str, delete_from: date | None, today: date, words: Words) -> Method:
     """Transfer and postal slip: the money takes days, and could arrive after the deletion."""
-    refusal, closed = "", delete_from is not None and today >= transfer_closes_on(delete_from)
-    if code == POSTAL:
-        note = _("5–7 giorni lavorativi. La casella resta com'è finché il pagamento non arriva.")
-        late = _("La casella si cancella %(dal)s: un bollettino potrebbe arrivare tardi. Paga con un altro metodo.")
-    else:
-        note = _("1–5 giorni lavorativi. La casella resta com'è finché non arriva.")
-        late = _("La casella si cancella %(dal)s: un bonifico potrebbe arrivare tardi. Paga con un altro metodo.")
-    if closed:
-        refusal = late % {"dal": dal(delete_from)}
-    return Method(code, name_of(code), ICONS[code], note, refusal)
+    postal = code == POSTAL
+    note, late = (words.slip, words.slip_late) if postal else (words.transfer, words.transfer_late)
+    refusal = ""
+    if delete_from is not None and today >= transfer_closes_on(delete_from):
+        refusal = str(late) % {"dal": dal(delete_from)}
+    return Method(code, name_of(code), ICONS[code], str(note), refusal)

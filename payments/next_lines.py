@@ -7,7 +7,9 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from mailboxes.rules import State
+from payments import domain_words
 from payments.auto_renewal import charge_day
+from payments.domain_words import domain_of, is_of_domain
 from payments.models import AutoRenewal
 from pecportal import clock
 from pecportal.formats import day, distance, euro, fino, il, years
@@ -53,7 +55,7 @@ def _postal(order: Order, expiry: date | None, today: date) -> list[Next]:
         told = _("Paga il bollettino con il codice cliente %(code)s.") % {"code": customer_code(order)}
         lines.append(Next(_("Entro %(day)s") % {"day": il(order.payable_until)}, told))
     days = _("In 5–7 giorni lavorativi") if order.transfer_declared_on else _("5–7 giorni lavorativi dopo")
-    return [*lines, Next(days, _("Il bollettino arriva e lo registriamo.")), _renewed(expiry)]
+    return [*lines, Next(days, _("Il bollettino arriva e lo registriamo.")), _renewed(order, expiry)]
 
 
 def _transfer(order: Order, expiry: date | None, today: date) -> list[Next]:
@@ -69,7 +71,7 @@ def _transfer(order: Order, expiry: date | None, today: date) -> list[Next]:
         )
     days = _("In 1–5 giorni lavorativi") if order.transfer_declared_on else _("1–5 giorni lavorativi dopo")
     lines.append(Next(days, _("Il bonifico arriva e lo registriamo.")))
-    return [*lines, _renewed(expiry)]
+    return [*lines, _renewed(order, expiry)]
 
 
 def _to_pay(order: Order, expiry: date | None, today: date) -> list[Next]:
@@ -78,7 +80,7 @@ def _to_pay(order: Order, expiry: date | None, today: date) -> list[Next]:
             _("Entro %(day)s") % {"day": il(order.payable_until)},
             _("Paga l'ordine. Dopo questo giorno l'ordine decade."),
         ),
-        _renewed(expiry),
+        _renewed(order, expiry),
     ]
     return [*lines, *_box_line(order, today)]
 
@@ -86,19 +88,22 @@ def _to_pay(order: Order, expiry: date | None, today: date) -> list[Next]:
 def _verifying(order: Order, expiry: date | None, today: date) -> list[Next]:
     return [
         Next(_("Entro pochi minuti"), _("Di solito la banca risponde.")),
-        _renewed(expiry),
+        _renewed(order, expiry),
         Next(_("Entro 4 giorni"), _("Se la banca non ha ancora risposto, se ne occupa una persona.")),
     ]
 
 
 def _paid(order: Order, expiry: date | None, today: date) -> list[Next]:
-    return [_renewed(expiry)]
+    return [_renewed(order, expiry)]
 
 
 def _attention(order: Order, expiry: date | None, today: date) -> list[Next]:
     return [
         Next(_("Entro un giorno lavorativo"), _("Ti scriviamo che cosa abbiamo deciso.")),
-        Next(_("Fino ad allora"), _("La casella non viene cancellata.")),
+        Next(
+            _("Fino ad allora"),
+            domain_words.kept() if is_of_domain(order) else _("La casella non viene cancellata."),
+        ),
     ]
 
 
@@ -110,9 +115,11 @@ def _closed(order: Order, expiry: date | None, today: date) -> list[Next]:
     return _box_line(order, today)
 
 
-def _renewed(expiry: date | None) -> Next:
+def _renewed(order: Order, expiry: date | None) -> Next:
     if expiry is None:
         return Next(_("Appena è registrato"), _("Completiamo l'ordine e ti scriviamo."))
+    if is_of_domain(order):
+        return Next(_("Appena è registrato"), domain_words.renewed(fino(expiry)))
     return Next(
         _("Appena è registrato"),
         _("La casella è rinnovata %(fino)s e ti scriviamo la conferma.") % {"fino": fino(expiry)},
@@ -120,7 +127,9 @@ def _renewed(expiry: date | None) -> Next:
 
 
 def _box_line(order: Order, today: date) -> list[Next]:
-    """What becomes of the box if nothing more is done."""
+    """What becomes of the box, or of the domain, if nothing more is done."""
+    if is_of_domain(order):
+        return _domain_line(order, today)
     box = next((line.mailbox for line in order.lines.all() if line.mailbox), None)
     if box is None or box.expires_on is None or box.delete_from is None:
         return []
@@ -139,6 +148,17 @@ def _box_line(order: Order, today: date) -> list[Next]:
                 _("Rinnova la casella: dopo sarà cancellata con tutto il contenuto."),
             )
         ]
+    return []
+
+
+def _domain_line(order: Order, today: date) -> list[Next]:
+    domain = domain_of(order)
+    if domain is None:
+        return []
+    if sentence := domain_words.expires(domain, today):
+        return [Next(day(domain.expires_on), sentence)]
+    if domain.state(today) is State.EXPIRED:
+        return [Next(_("Entro %(day)s") % {"day": il(domain.last_renewable_day)}, domain_words.save_it())]
     return []
 
 

@@ -11,11 +11,12 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from payments import next_lines, withdrawal
+from payments import domain_words, next_lines, withdrawal
+from payments.domain_words import is_of_domain
 from payments.flows import missing
 from payments.models import AutoRenewal, Case, Payment
 from payments.next_lines import Next
-from payments.screens import Row, new_expiry, shows_email
+from payments.screens import Row, expiry_of, main_line, shows_email
 from payments.transfer import BY_BANK, POSTAL
 from pecportal.formats import day, euro, fino, il
 from renewals import settle
@@ -119,8 +120,7 @@ def panel(order: Order, *, user: User, auto: AutoRenewal | None, today: date) ->
     payable = settle.is_payable(order, today)
     due, held = missing(order), _held(order)
     where = situation(order, attempts=attempts, payable=payable, held=held)
-    lines = list(order.lines.all())
-    expiry = new_expiry(order, lines[0]) if len(lines) == 1 else None
+    expiry = expiry_of(order)
     title, sentence = _words(order, where, expiry=expiry, due=due, held=held, last=attempts[-1] if attempts else None)
     if where in (Situation.REVERSED, Situation.REFUNDED):
         title, sentence = withdrawal.told(order) or (title, sentence)
@@ -152,6 +152,8 @@ def _words(
 
 
 def _texts(order: Order, where: Situation, *, expiry: date | None, reason: str) -> tuple[str, str]:
+    if is_of_domain(order) and (found := _of_domain(order, where, expiry=expiry)):
+        return found
     if where is Situation.TRANSFER and order.method == POSTAL:
         return _postal_texts(declared=order.transfer_declared_on is not None)
     if where is Situation.TRANSFER and order.transfer_declared_on:
@@ -170,6 +172,20 @@ def _texts(order: Order, where: Situation, *, expiry: date | None, reason: str) 
             "La banca ha risposto: %(reason)s. Non ti è stato addebitato nulla. Riprova, o scegli un altro metodo."
         )
     return _plain_texts()[where]
+
+
+def _of_domain(order: Order, where: Situation, *, expiry: date | None) -> tuple[str, str] | None:
+    """The words of a domain's order where those of a box would not be true (R17)."""
+    declared = order.transfer_declared_on is not None
+    if where is Situation.TRANSFER and order.method == POSTAL:
+        return domain_words.postal(declared=declared)
+    if where is Situation.TRANSFER and declared:
+        return domain_words.transfer_declared()
+    if where is Situation.ATTENTION and expiry is not None and any(line.period for line in order.lines.all()):
+        return domain_words.partly()
+    if where in (Situation.FULFILLED, Situation.TO_COLLECT) and expiry is None:
+        return None
+    return domain_words.texts(where)
 
 
 def _postal_texts(*, declared: bool) -> tuple[str, str]:
@@ -253,9 +269,11 @@ def _plain_texts() -> dict[Situation, tuple[str, str]]:
 
 def _facts(order: Order, where: Situation, *, expiry: date | None, due: Decimal) -> list[Row]:
     facts = [Row(_("Numero d'ordine"), order.number)]
-    lines = list(order.lines.all())
-    if len(lines) == 1:
-        facts.append(Row(_("Casella"), format_html('<span class="address">{}</span>', lines[0].target)))
+    if (line := main_line(order)) is not None:
+        term = _("Dominio") if line.domain_id else _("Casella")
+        facts.append(Row(term, format_html('<span class="address">{}</span>', line.target)))
+    if is_of_domain(order):
+        facts.append(Row(_("Caselle"), str(len(order.lines.all()) - 1)))
     if where in (Situation.VERIFYING, Situation.MATCHING):
         facts.append(Row(_("Importo dell'ordine"), euro(due)))  # not «da pagare»: they are asked not to
     elif order.is_awaiting_payment and where is not Situation.TOO_LATE:

@@ -14,8 +14,8 @@ from django.db.models import F, Max, OuterRef, Q, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce, Greatest
 from django.utils.translation import gettext as _
 
-from mailboxes import reversals
-from mailboxes.models import Mailbox, PaidPeriod
+from mailboxes import domains, reversals
+from mailboxes.models import Domain, Mailbox, PaidPeriod
 from payments import flows, sync
 from payments.models import Allocation, Commitment, Difference, Payment, ProviderEvent, Receipt, Reconciliation, Refund
 from pecportal import clock
@@ -71,24 +71,33 @@ def _event_unseen() -> Found:
         yield event.pk, str(event)
 
 
-def _dates_disagree() -> Found:
-    """Standalone boxes whose expiry is not the one their periods give (R15), boxes that left their domain's (R17)."""
-    mine = PaidPeriod.objects.filter(box=OuterRef("pk"), reverses=None).values("box")
+def _away_from_periods(found: QuerySet, of: str) -> QuerySet:
+    """Those whose expiry is not the one that their paid periods give (R15); `of`: the period's field for them."""
+    mine = PaidPeriod.objects.filter(**{of: OuterRef("pk")}, reverses=None).values(of)
     ends = mine.filter(reversed_on=None).annotate(day=Max("ends")).values("day")
     cut = mine.filter(reversed_on__gte=F("starts")).annotate(day=Max("reversed_on")).values("day")
-    standalone = (
-        Mailbox.objects.filter(phase="live", kind=Mailbox.Kind.STANDALONE)
-        .annotate(
-            paid_until=Greatest(Coalesce(Subquery(ends), Value(LONG_AGO)), Coalesce(Subquery(cut), Value(LONG_AGO)))
-        )
-        .exclude(expires_on=F("paid_until"))
-    )
-    on_domain = Mailbox.objects.filter(phase="live", kind=Mailbox.Kind.ON_DOMAIN).exclude(
+    return found.annotate(
+        paid_until=Greatest(Coalesce(Subquery(ends), Value(LONG_AGO)), Coalesce(Subquery(cut), Value(LONG_AGO)))
+    ).exclude(expires_on=F("paid_until"))
+
+
+def _dates_disagree() -> Found:
+    """Standalone boxes whose expiry is not the one their periods give (R15), boxes that left their domain's (R17)."""
+    live = Mailbox.objects.filter(phase="live")
+    standalone = _away_from_periods(live.filter(kind=Mailbox.Kind.STANDALONE), "box")
+    on_domain = live.filter(kind=Mailbox.Kind.ON_DOMAIN).exclude(
         expires_on=F("domain__expires_on"), delete_from=F("domain__delete_from")
     )
     for found in (standalone, on_domain):
         for pk, expires_on in found.values_list("pk", "expires_on"):
             yield pk, _("casella %(box)s, scadenza scritta %(day)s") % {"box": pk, "day": expires_on}
+
+
+def _domain_dates_disagree() -> Found:
+    """The same of domains, which own the periods of their boxes (R17)."""
+    found = _away_from_periods(Domain.objects.filter(phase="live"), "domain")
+    for pk, expires_on in found.values_list("pk", "expires_on"):
+        yield pk, _("dominio %(domain)s, scadenza scritta %(day)s") % {"domain": pk, "day": expires_on}
 
 
 def _receipt_unmatched() -> Found:
@@ -121,6 +130,10 @@ def _restore_dates(box_id: int) -> None:
     reversals.restore_dates(box_id=box_id, today=clock.today())
 
 
+def _restore_domain_dates(domain_id: int) -> None:
+    domains.restore_dates(domain_id=domain_id, today=clock.today())
+
+
 @dataclass(frozen=True)
 class Rule:
     """A check: what it finds, the model its ids are of, the repair a person can start, and in words what to do."""
@@ -150,6 +163,10 @@ def rules() -> dict[str, Rule]:
         Check.DATES_DISAGREE: Rule(
             _dates_disagree, Mailbox, _restore_dates,
             _("Ripara: riscrive la scadenza dai periodi pagati; la cancellazione non si avvicina."),
+        ),
+        Check.DOMAIN_DATES_DISAGREE: Rule(
+            _domain_dates_disagree, Domain, _restore_domain_dates,
+            _("Ripara: riscrive la scadenza del dominio dai periodi pagati, e quella delle sue caselle."),
         ),
         Check.RECEIPT_UNMATCHED: Rule(
             _receipt_unmatched, Receipt, None, _("Apri l'accredito: attribuiscilo a un ordine, oppure restituiscilo.")

@@ -17,6 +17,7 @@ from payments.methods import name_of
 from payments.models import Allocation, Payment
 from pecportal import clock
 from pecportal.formats import day, years
+from renewals import domains
 from renewals.models import Kind, Order, OrderLine
 
 STATE_LOOKS: dict[str, str] = {  # how templates/partials/state.html draws each status; the word is the status itself
@@ -73,16 +74,42 @@ def shows_email(order: Order, user: User) -> bool:
     return not user.is_mailbox or order.placed_by_id == user.pk
 
 
+def main_line(order: Order) -> OrderLine | None:
+    """The line that says until when an order renews: its only one, or that of the domain, which its boxes follow."""
+    lines = list(order.lines.all())
+    found = lines if len(lines) == 1 else [line for line in lines if line.domain_id is not None]
+    return found[0] if len(found) == 1 else None
+
+
+def expiry_of(order: Order) -> date | None:
+    """The day until which an order renews what it is about; None where there are several, or none."""
+    line = main_line(order)
+    return new_expiry(order, line) if line else None
+
+
 def new_expiry(order: Order, line: OrderLine) -> date | None:
-    """The day until which a renewal line gives, or will give, its box; None for what moves no expiry."""
+    """The day until which a renewal line gives, or will give, its box or domain; None for what moves no expiry."""
     if line.period is not None:
         return None if line.period.reversed_on else line.period.ends
+    if line.kind == Kind.DOMAIN_RENEWAL:
+        return _with_domain(order, line)
     box = line.mailbox
     if line.kind != Kind.RENEWAL or not line.is_open or order.years is None or box is None:
         return None
     if box.expires_on is None or box.anchor_month is None or box.anchor_day is None:
         return None
     return boxes.add_years(box.expires_on, order.years, anchor_month=box.anchor_month, anchor_day=box.anchor_day)
+
+
+def _with_domain(order: Order, line: OrderLine) -> date | None:
+    """The same of a line without a period in a domain's order: a box has the day of its domain (R17)."""
+    own = main_line(order)
+    if line.follows_domain:
+        gives = line.status in (OrderLine.Status.WAITING, OrderLine.Status.FULFILLED)
+        return new_expiry(order, own) if own is not None and gives else None
+    if not line.is_open or order.years is None or line.domain is None or line.domain.expires_on is None:
+        return None
+    return domains.new_expiry(line.domain, order.years)
 
 
 def movements(order: Order) -> list[Movement]:

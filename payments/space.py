@@ -16,13 +16,13 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts import drafts
 from mailboxes.catalogue import forget_shown, shown_on
-from mailboxes.hosting import is_hosted
 from mailboxes.models import Mailbox
 from payments import methods
 from payments.confirm import OrderForm, go_and_pay, ip_of
 from pecportal import clock
 from pecportal.errors import RefusedError
 from renewals import space, standing, wizard
+from renewals.forms import check_order_email, order_email_field
 from renewals.terms import VERSION
 
 
@@ -33,15 +33,7 @@ class SpaceForm(OrderForm):
 
     extra_mailbox = forms.IntegerField(label=gettext_lazy("GB in più per la casella"), required=False, min_value=0)
     extra_archive = forms.IntegerField(label=gettext_lazy("GB in più per l'archivio"), required=False, min_value=0)
-    email = forms.EmailField(
-        label=gettext_lazy("E-mail per questo ordine"),
-        max_length=254,
-        error_messages={
-            "required": gettext_lazy("Scrivi l'e-mail a cui mandare la conferma dell'ordine."),
-            "invalid": gettext_lazy("Scrivi un'e-mail completa, come nome@esempio.it."),
-        },
-        widget=forms.EmailInput(attrs={"autocomplete": "email", "spellcheck": "false"}),
-    )
+    email = order_email_field()
     immediate_start = forms.BooleanField(
         label=gettext_lazy(
             "Chiedo di avere subito lo spazio, senza aspettare i 14 giorni del recesso. So che, se recedo, pago la "
@@ -73,12 +65,7 @@ class SpaceForm(OrderForm):
         return int(typed) if typed.isdecimal() and len(typed) < 5 else 0
 
     def clean_email(self) -> str:
-        email = str(self.cleaned_data["email"]).lower()
-        if is_hosted(email):
-            raise forms.ValidationError(
-                _("Questa è una casella gestita da noi: scrivi un'e-mail di un altro fornitore.")
-            )
-        return email
+        return check_order_email(str(self.cleaned_data["email"]))
 
     def clean(self) -> dict[str, Any]:
         gb = {"extra_mailbox", "extra_archive"}

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from payments import confirm, space, views
+from payments import confirm, domain_confirm, space, views
 
 app_name = "payments"
 ORDER = "area-clienti/ordini/<str:number>/"
@@ -11,6 +11,12 @@ METHODS = "area-clienti/metodi-di-pagamento/"
 urlpatterns = [
     path(BOX + "rinnova/pagamento/", confirm.confirm, name="confirm", kwargs=PEC),
     path(BOX + "rinnova/pagamento/riepilogo/", confirm.confirm_summary, name="confirm_summary", kwargs=PEC),
+    path(
+        "area-clienti/domini/<uuid:domain_id>/rinnova/pagamento/",
+        domain_confirm.confirm,
+        name="domain_confirm",
+        kwargs={"section": "domini"},
+    ),
     path(BOX + "spazio/", space.add, name="space", kwargs=PEC),
     path(BOX + "spazio/riepilogo/", space.summary, name="space_summary", kwargs=PEC),
     path(BOX + "rinnovo-automatico/", views.auto_renewal, name="auto_renewal", kwargs=PEC),

@@ -9,7 +9,7 @@ from accounts import fiscal
 from accounts.models import User
 from payments.models import Payment
 from pecportal import clock
-from renewals.models import HolderSnapshot, Order
+from renewals.models import HolderSnapshot, Kind, Order
 
 SESSION_KEY = "paga"
 VALID = 30 * 60  # seconds
@@ -24,10 +24,16 @@ class Shown:
 
 
 def find(number: str, code: str) -> Order | None:
-    """The order of that number, if `code` is its holder's codice fiscale or partita IVA; never a representative's."""
+    """The order of that number, if `code` is its holder's codice fiscale or partita IVA; never a representative's.
+
+    A domain's order is its account's: who holds one of its boxes is told nothing of the others (R1).
+    """
     order = Order.objects.filter(number=number.strip().upper()).first()
     given = fiscal.without_country(code)
-    holders = list(HolderSnapshot.objects.filter(line__order=order)) if order else []
+    found = HolderSnapshot.objects.filter(line__order=order)
+    if order is not None and order.kind == Kind.DOMAIN_RENEWAL:
+        found = found.filter(line__domain__isnull=False)
+    holders = list(found) if order else []
     codes = [c for holder in holders for c in (holder.codice_fiscale, holder.partita_iva)] or ["", ""]
     matches = [constant_time_compare(given, each) for each in codes]
     return order if given and any(matches) else None
@@ -55,4 +61,4 @@ def may_pay(request: HttpRequest, payment: Payment) -> bool:
 
 def shown(order: Order) -> Shown:
     lines = order.lines.select_related("mailbox__address", "domain", "address")
-    return Shown(order, [str(line.target) for line in lines])
+    return Shown(order, [str(line.target) for line in lines if not line.follows_domain])

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from mailboxes.models import Mailbox
+from mailboxes.models import Domain, Mailbox
 from mailboxes.reversals import refusal_to_reverse
 from payments import auto_renewal, cases, refunds
 from payments.giving_back import CENT, give_back, lock_money, money_of, promised, split, take_back
@@ -79,20 +79,26 @@ def refusal(order: Order, *, user: User, today: date) -> str:
         }
     for line in order.lines.all():
         if line.period is not None and (why := refusal_to_reverse(line.period, today=today)):
-            later = _later_order(order, line.mailbox)
+            later = _later_order(order, line.mailbox or line.domain)
             if later is not None:
-                return _(
-                    "Dopo questo ordine la casella è stata rinnovata ancora: recedi prima dall'ordine %(order)s."
-                ) % {"order": later}
+                if line.domain_id:
+                    told = _(
+                        "Dopo questo ordine il dominio è stato rinnovato ancora: recedi prima dall'ordine %(order)s."
+                    )
+                else:
+                    told = _(
+                        "Dopo questo ordine la casella è stata rinnovata ancora: recedi prima dall'ordine %(order)s."
+                    )
+                return told % {"order": later}
             return why
     return ""
 
 
-def _later_order(order: Order, box: Mailbox | None) -> Order | None:
-    """The order that paid the last period of a box, if it is another."""
-    if box is None:
+def _later_order(order: Order, target: Mailbox | Domain | None) -> Order | None:
+    """The order that paid the last period of a box or domain, if it is another."""
+    if target is None:
         return None
-    last = box.periods.filter(reverses=None, reversed_on=None).order_by("-starts").first()
+    last = target.periods.filter(reverses=None, reversed_on=None).order_by("-starts").first()
     line = getattr(last, "order_line", None)
     return line.order if line is not None and line.order_id != order.pk else None
 
@@ -215,7 +221,7 @@ def withdraw(*, order_id: int, user: User, name: str, email: str, iban: str, sho
         boxes = list(Mailbox.objects.locked().filter(pk__in=ids).select_related("address").order_by("pk"))
         ended = auto_renewal.end_with_order(order=order, boxes=boxes)
         context: dict[str, object] = {
-            "order": order, "withdrawal": done, "box": boxes[0] if boxes else None,
+            "order": order, "withdrawal": done, **settle.subject_of(order),
             "moment": now.astimezone(clock.ROME),
             "reason": found.reason, "by_bank": by_bank, "elsewhere": done.amount - by_bank,
             "iban_end": done.iban[-4:], "auto_ended": bool(ended),

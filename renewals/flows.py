@@ -1,6 +1,7 @@
 """Placing orders. With settle.py the only writer of Order.status and OrderLine.status (DESIGN §3)."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -15,7 +16,7 @@ from mailboxes import rules as boxes
 from mailboxes.catalogue import PriceList, prices_on
 from mailboxes.flows import limits, measured
 from mailboxes.hosting import is_hosted
-from mailboxes.models import Mailbox, Plan, Price
+from mailboxes.models import Domain, Mailbox, Plan, Price
 from mailboxes.platform.base import Usage
 from pecportal import clock, mail
 from pecportal.errors import RefusedError
@@ -245,7 +246,7 @@ def _open_order(box_id: int) -> Order | None:
 
 
 def write_order(
-    *, kind: Kind, box: Mailbox, user: User | None, years: int | None, email: str, method: str,
+    *, kind: Kind, box: Mailbox | Domain, user: User | None, years: int | None, email: str, method: str,
     totals: pricing.Totals, terms_version: str, terms_ip: str | None, immediate_start: bool, now: datetime,
     today: date, terms_accepted_at: datetime | None = None,
 ) -> Order:  # fmt: skip
@@ -287,15 +288,20 @@ def _free_number(kind: Kind) -> str:
     raise RuntimeError("no free order number in twenty tries")
 
 
-def send_confirmation(*, order: Order, line: OrderLine, box: Mailbox, new_expiry: date) -> None:
+def send_confirmation(
+    *, order: Order, line: OrderLine, box: Mailbox | Domain, new_expiry: date, boxes: Sequence[Mailbox] = ()
+) -> None:
     """The order confirmation (R12): to the order's e-mail, and to the account's when that is another.
 
-    It names no fiscal data at all, so one text serves the holder and the account.
+    `box` is what was ordered, a box or a domain with its `boxes` (R17). It names no fiscal data at all, so one text
+    serves the holder and the account.
     """
     context = {
         "order": order,
         "line": line,
         "box": box,
+        "domain": box if isinstance(box, Domain) else None,
+        "boxes": boxes,
         "new_expiry": new_expiry,
         "payable_until": min(order.lapses_on, box.last_renewable_day or order.lapses_on),
         "by_transfer": order.method == "transfer",

@@ -3,7 +3,7 @@
 import copy
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -23,6 +23,9 @@ from pecportal.formats import euro
 from renewals import flows, standing, words
 from renewals.answers import Answers
 from renewals.rules import Code, Problem
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
 
 
 @dataclass(frozen=True)
@@ -220,22 +223,59 @@ def looks_certified(email: str) -> bool:
     return host in CERTIFIED_HOSTS or any(label in CERTIFIED_WORDS or label.endswith("pec") for label in labels)
 
 
-class HolderForm(FiscalIdentityForm):
-    """Dati intestatario of this order only: who the holder is stays, how to reach them may change (§4, R12)."""
-
-    read_only = FiscalIdentityForm.IDENTITY
-    email = forms.EmailField(
+def order_email_field(help_text: "StrOrPromise" = "") -> forms.EmailField:
+    """The e-mail of an order, which belongs to that order only (R12); to be cleaned with check_order_email."""
+    return forms.EmailField(
         label=gettext_lazy("E-mail per questo ordine"),
         max_length=254,
-        help_text=gettext_lazy(
-            "Qui arriva la conferma dell'ordine. Usa un'e-mail normale che leggi spesso: i contatti della casella "
-            "restano come sono."
-        ),
+        help_text=help_text,
         error_messages={
             "required": gettext_lazy("Scrivi l'e-mail a cui mandare la conferma dell'ordine."),
             "invalid": gettext_lazy("Scrivi un'e-mail completa, come nome@esempio.it."),
         },
         widget=forms.EmailInput(attrs={"autocomplete": "email", "spellcheck": "false"}),
+    )
+
+
+def check_order_email(typed: str) -> str:
+    """Raises ValidationError on an address that ends with the box it is about, or that is a username (R12)."""
+    email = refuse_username(typed.lower())
+    if is_hosted(email):
+        raise ValidationError(
+            _(
+                "Questa è una casella gestita da noi: se scadesse non leggeresti più la conferma. "
+                "Scrivi un'e-mail di un altro fornitore."
+            )
+        )
+    return email
+
+
+def years_field() -> forms.TypedChoiceField:
+    """Frequenza di rinnovo: 1 to 5."""
+    return forms.TypedChoiceField(
+        label=gettext_lazy("Frequenza di rinnovo"),
+        choices=[(n, str(n)) for n in range(1, boxes.MAX_YEARS + 1)],
+        coerce=int,
+        widget=forms.RadioSelect,
+        error_messages=dict.fromkeys(("required", "invalid_choice"), gettext_lazy("Scegli da 1 a 5 anni.")),
+    )
+
+
+def years_shown(form: forms.Form, otherwise: int) -> int:
+    """The years that a page is about: those typed if they are possible."""
+    typed = str(form["years"].value() or "")
+    return int(typed) if typed in {str(n) for n in range(1, boxes.MAX_YEARS + 1)} else otherwise
+
+
+class HolderForm(FiscalIdentityForm):
+    """Dati intestatario of this order only: who the holder is stays, how to reach them may change (§4, R12)."""
+
+    read_only = FiscalIdentityForm.IDENTITY
+    email = order_email_field(
+        gettext_lazy(
+            "Qui arriva la conferma dell'ordine. Usa un'e-mail normale che leggi spesso: i contatti della casella "
+            "restano come sono."
+        )
     )
 
     class Meta(FiscalIdentityForm.Meta):
@@ -250,15 +290,7 @@ class HolderForm(FiscalIdentityForm):
         self.fields["email"].initial = box.holder.contact_email
 
     def clean_email(self) -> str:
-        email = refuse_username(str(self.cleaned_data["email"]).lower())
-        if is_hosted(email):
-            raise ValidationError(
-                _(
-                    "Questa è una casella gestita da noi: se scadesse non leggeresti più la conferma. "
-                    "Scrivi un'e-mail di un altro fornitore."
-                )
-            )
-        return email
+        return check_order_email(str(self.cleaned_data["email"]))
 
     def holder_data(self) -> dict[str, object]:
         """The FiscalIdentity fields as confirmed, for renewals.flows.place_renewal."""

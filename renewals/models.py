@@ -2,6 +2,7 @@
 
 import secrets
 import uuid
+from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
 from typing import Self
@@ -154,12 +155,8 @@ class Order(models.Model):
     @property
     def payable_until(self) -> date:
         """The last day to pay this order: its own lapse, or the last renewable day of its boxes (R12b)."""
-        days = [self.lapses_on]
-        for line in self.lines.all():
-            target = line.mailbox or line.domain
-            if target is not None and target.last_renewable_day:
-                days.append(target.last_renewable_day)
-        return min(days)
+        days = [target.last_renewable_day for target in targets_of(self.lines.all())]
+        return min([self.lapses_on, *(day for day in days if day)])
 
 
 class OrderLine(models.Model):
@@ -248,6 +245,20 @@ class OrderLine(models.Model):
     @property
     def target(self) -> Mailbox | Domain | Address:
         return self.mailbox or self.domain or self.address  # type: ignore[return-value]
+
+    @property
+    def follows_domain(self) -> bool:
+        """The line of a box in a domain's renewal: the domain's own line makes the period and the dates (§4, R17)."""
+        return self.kind == Kind.DOMAIN_RENEWAL and self.mailbox_id is not None
+
+
+def targets_of(lines: Iterable[OrderLine]) -> list[Mailbox | Domain]:
+    """What the days of an order hang on: its boxes; of a domain's renewal the domain, which its boxes follow (R17).
+
+    A box of a domain that is no longer there takes nothing from the others: its line alone is to be decided.
+    """
+    found = [line.mailbox if line.mailbox_id else line.domain for line in lines if not line.follows_domain]
+    return [target for target in found if target is not None]
 
 
 class HolderSnapshot(FiscalIdentity):

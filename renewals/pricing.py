@@ -53,6 +53,16 @@ def line_price(
     )
 
 
+def yearly_net(price_a_year: Decimal, years: int) -> Decimal:
+    """Net of a line of a domain's renewal: years × the price of the domain, or of one of its boxes (R17).
+
+    Raises ValueError on a term outside 1–5 years.
+    """
+    if not 1 <= years <= 5:
+        raise ValueError(f"years must be 1 to 5, not {years}")
+    return cents(years * price_a_year)
+
+
 @dataclass(frozen=True)
 class Totals:
     """What an order costs, EUR: VAT once on the taxable sum (R26)."""

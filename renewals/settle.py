@@ -22,8 +22,8 @@ from mailboxes.models import Domain, Mailbox
 from mailboxes.models.boxes import Phase
 from pecportal import clock, mail
 from pecportal.errors import RefusedError
-from renewals import pricing
-from renewals.models import BillingSnapshot, Kind, Order, OrderEvent, OrderLine
+from renewals import domains, pricing
+from renewals.models import BillingSnapshot, Kind, Order, OrderEvent, OrderLine, targets_of
 
 log = logging.getLogger(__name__)
 
@@ -51,25 +51,38 @@ def _move_line(line: OrderLine, to: str, *, why: str, actor: User | None = None)
     line.save(update_fields=["status", "is_open", "period"])
 
 
+def _move_lines(lines: Sequence[OrderLine], to: str, *, why: str, actor: User | None = None) -> None:
+    """_move_line for many lines of one order in two statements (a domain with its boxes)."""
+    for line in lines:
+        if to not in OrderLine.MOVES[line.status]:
+            raise IllegalMoveError(f"{line}: {line.status} → {to}")
+    OrderEvent.objects.bulk_create(
+        OrderEvent(order_id=line.order_id, line=line, before=line.status, after=to, actor=actor, why=why)
+        for line in lines
+    )
+    stamps = {"status": to, "is_open": to in OrderLine.OPEN}
+    OrderLine.objects.filter(pk__in=[line.pk for line in lines]).update(**stamps)
+    for line in lines:
+        for name, value in stamps.items():
+            setattr(line, name, value)
+
+
 def refusal_to_pay(order: Order, *, begun_on: date) -> str:
     """Why money begun on `begun_on` cannot pay this order, or "" when it can (R12b, R21, R21b).
 
-    Money begun by E+90 still renews while no box of the order is DELETING.
+    Money begun by E+90 still renews while no box of the order is DELETING; of a domain's order the domain (R17).
     """
-    boxes = [line.mailbox for line in order.lines.select_related("mailbox")]
-    return refusal_for(order, boxes, begun_on=begun_on)
+    return refusal_for(order, targets_of(order.lines.select_related("mailbox", "domain")), begun_on=begun_on)
 
 
-def refusal_for(order: Order, boxes: Iterable[Mailbox | None], *, begun_on: date) -> str:
-    """The same of an order whose boxes are at hand: nothing is asked of the database."""
+def refusal_for(order: Order, targets: Iterable[Mailbox | Domain], *, begun_on: date) -> str:
+    """The same of an order whose targets (models.targets_of) are at hand: nothing is asked of the database."""
     if not order.is_awaiting_payment:
         return _("l'ordine è %(status)s") % {"status": order.get_status_display().lower()}
-    for box in boxes:
-        if box is None:
-            continue
-        if box.phase in (Phase.DELETING, Phase.DELETED):
-            return _("la casella non c'è più")
-        if box.last_renewable_day and begun_on > box.last_renewable_day:
+    for target in targets:
+        if target.phase in (Phase.DELETING, Phase.DELETED):
+            return _("il dominio non c'è più") if isinstance(target, Domain) else _("la casella non c'è più")
+        if target.last_renewable_day and begun_on > target.last_renewable_day:
             return _("iniziato dopo l'ultimo giorno utile per rinnovare")
     return ""
 
@@ -171,12 +184,14 @@ def fulfil(order_id: int, *, on_attention: Callable[[int], None] | None = None) 
             _move_line(line, OrderLine.Status.ATTENTION, why=refusal)
         if order.lines.filter(status=OrderLine.Status.ATTENTION).exists():
             _move(order, Order.Status.ATTENTION, why=_("una riga è da decidere"))
-            mail.send("order_attention", to=[order.email, order.owner.email], context={"order": order})
+            context: dict[str, object] = {"order": order, "domain": domains.given_of(order)}
+            mail.send("order_attention", to=[order.email, order.owner.email], context=context)
+            transaction.on_commit(nudge_platform, robust=True)
             if on_attention is not None:
                 on_attention(order_id)
             return False
         _move(order, Order.Status.FULFILLED, why=_("tutte le righe evase"), fulfilled_at=clock.now())
-        _tell_fulfilled(order, given.lines, given.boxes)
+        _tell_fulfilled(order, given)
         transaction.on_commit(nudge_platform, robust=True)
     for box_id in given.changes:
         box_flows.start_change(box_id=box_id, today=today)
@@ -202,7 +217,7 @@ def fulfil_committed(order: Order, *, why: str, actor: User, split_payment: bool
     if given.refused:
         raise CannotGiveError(given.refused[0][1])
     _move(order, Order.Status.FULFILLED, why=why, actor=actor, fulfilled_at=now)
-    _tell_fulfilled(order, given.lines, given.boxes)
+    _tell_fulfilled(order, given)
     transaction.on_commit(nudge_platform, robust=True)
     for box_id in given.changes:
         transaction.on_commit(partial(box_flows.start_change, box_id=box_id, today=today), robust=True)
@@ -216,11 +231,14 @@ class _Given:
     boxes: dict[int, Mailbox]
     refused: list[tuple[OrderLine, str]] = field(default_factory=list)
     changes: list[int] = field(default_factory=list)
+    domain: Domain | None = None
 
 
 def _give(order: Order, today: date) -> _Given:
     """Lock the boxes of an order (locked) by id and give each waiting line."""
     lines = list(order.lines.filter(status=OrderLine.Status.WAITING).select_related("plan").order_by("id"))
+    if order.kind == Kind.DOMAIN_RENEWAL:
+        return _give_domain(order, lines, today)
     ids = [line.mailbox_id for line in lines if line.mailbox_id]
     locked = (
         Mailbox.objects.locked()
@@ -238,6 +256,15 @@ def _give(order: Order, today: date) -> _Given:
         elif box is not None and box.change_on is not None and box.change_on <= today:
             given.changes.append(box.pk)
     return given
+
+
+def _give_domain(order: Order, lines: list[OrderLine], today: date) -> _Given:
+    """The same of a domain's order: the domain's line makes the period, its boxes follow it (R17)."""
+    found = domains.give(order, lines, today=today)
+    if found.extended is not None:
+        _move_line(found.extended, OrderLine.Status.FULFILLED, why=_("evasa"))
+    _move_lines(found.followed, OrderLine.Status.FULFILLED, why=_("evasa con il dominio"))
+    return _Given(lines, {box.pk: box for box in found.boxes}, found.refused, domain=found.domain)
 
 
 def nudge_platform() -> None:
@@ -278,10 +305,14 @@ def _fulfil_line(line: OrderLine, box: Mailbox | None, order: Order, today: date
     return ""
 
 
-def _tell_fulfilled(order: Order, lines: list[OrderLine], boxes: dict[int, Mailbox]) -> None:
+def _tell_fulfilled(order: Order, given: _Given) -> None:
     """Conferma pagamento with the new expiry: to the order's e-mail and to the account's when that is another (R12)."""
-    told = [boxes[line.mailbox_id] for line in lines if line.mailbox_id]
-    context = {"order": order, "boxes": told, "box": told[0] if told else None}
+    told = [given.boxes[line.mailbox_id] for line in given.lines if line.mailbox_id]
+    if given.domain is not None:  # all that have its dates now, also what was opened since (R17)
+        told = [box for box in given.boxes.values() if box.owner_id == order.owner_id]
+    context = {
+        "order": order, "boxes": told, "box": told[0] if told else None, "domain": given.domain,
+    }  # fmt: skip
     mail.send("order_fulfilled", to=[order.email, order.owner.email], context=context)
 
 
@@ -297,11 +328,15 @@ def lapse(order: Order, *, why: str) -> None:
 
 def _close(order: Order, to: str, *, why: str, actor: User | None) -> None:
     _move(order, to, why=why, actor=actor)
-    for line in order.lines.filter(is_open=True):
-        line.order = order
-        _move_line(line, OrderLine.Status.CLOSED, why=why, actor=actor)
-    box = next((line.mailbox for line in order.lines.select_related("mailbox__address") if line.mailbox), None)
-    mail.send("order_closed", to=[order.email, order.owner.email], context={"order": order, "box": box})
+    _move_lines(list(order.lines.filter(is_open=True)), OrderLine.Status.CLOSED, why=why, actor=actor)
+    mail.send("order_closed", to=[order.email, order.owner.email], context={"order": order, **subject_of(order)})
+
+
+def subject_of(order: Order) -> dict[str, object]:
+    """What a mail about an order names: `box`, its first box or its domain; `domain` where it is one (R17)."""
+    lines = order.lines.select_related("mailbox__address", "domain").order_by("id")
+    first = next(iter(targets_of(lines[:1])), None)
+    return {"box": first, "domain": first if isinstance(first, Domain) else None}
 
 
 def _boxes_of(lines: list[OrderLine]) -> dict[int, Mailbox]:
@@ -329,14 +364,16 @@ def reverse(order: Order, *, why: str, actor: User | None) -> list[int]:
     """
     today = clock.today()
     lines = list(order.lines.filter(status=OrderLine.Status.FULFILLED).select_related("period").order_by("id"))
-    domains = Domain.objects.select_for_update(no_key=True, of=("self",)).order_by("pk")
     for line in lines:
         if line.period is not None and line.domain_id is not None:
-            domain = domains.get(pk=line.domain_id)
+            domain = Domain.objects.locked().get(pk=line.domain_id)
             boxes = list(Mailbox.objects.locked().filter(domain=domain).order_by("pk"))
             reversals.reverse_domain_period(domain=domain, boxes=boxes, period=line.period, today=today)
     locked = _boxes_of(lines)
+    _move_lines([line for line in lines if line.follows_domain], OrderLine.Status.REVERSED, why=why, actor=actor)
     for line in lines:
+        if line.follows_domain:
+            continue
         line.order = order
         _move_line(line, OrderLine.Status.REVERSED, why=why, actor=actor)
         box = locked.get(line.mailbox_id or 0)

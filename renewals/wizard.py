@@ -4,7 +4,9 @@ Each guard re-validates the steps before its own and sends back to the first tha
 """
 
 from collections.abc import Callable
+from decimal import Decimal
 from functools import wraps
+from typing import TypeVar
 from uuid import UUID
 
 from django.contrib import messages
@@ -18,14 +20,14 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from accounts.models import User
 from mailboxes.catalogue import MissingPriceError, shown_on
-from mailboxes.models import Mailbox
+from mailboxes.models import Domain, Mailbox
 from pecportal import clock
 from renewals import flows, rules, standing, words
 from renewals.answers import Answers, drop, load, save, signed_in
 from renewals.forms import ConfirmedHolderForm
 from renewals.models import Order
 
-__all__ = ["Answers", "ElsewhereError", "drop", "load", "save", "signed_in", "step"]
+__all__ = ["Answers", "ElsewhereError", "OrderStandsError", "drop", "guarded", "load", "save", "signed_in", "step"]
 
 
 class ElsewhereError(Exception):
@@ -40,35 +42,43 @@ class OrderStandsError(ElsewhereError):
     """The box has an open order already: the way to it (R9)."""
 
 
-Step = Callable[[HttpRequest, Mailbox], HttpResponse]
+Found = TypeVar("Found", Mailbox, Domain)
 
 
-def step(view: Step) -> Callable[..., HttpResponse]:
-    """A screen of the wizard: signed in, a box of one's own or 404 (R1), and a redirect where the step cannot be."""
+def guarded(
+    find: Callable[[User, UUID], Found], home: Callable[[Found], str]
+) -> Callable[[Callable[[HttpRequest, Found], HttpResponse]], Callable[..., HttpResponse]]:
+    """Screens of a wizard about what `find` finds: signed in, one's own or 404 (R1), a redirect where it cannot be.
 
-    @never_cache  # back after confirming asks again, and is led to the order
-    @login_required
-    @wraps(view)
-    def shown(request: HttpRequest, box_id: UUID, section: str = "") -> HttpResponse:
-        box = find(signed_in(request), box_id)
-        try:
-            return view(request, box)
-        except MissingPriceError:
-            elsewhere = ElsewhereError(reverse("area:box", args=[box.public_id]), str(words.NO_PRICE))
-        except OrderStandsError as error:
+    `home`: the page of the thing, where a screen leads that has no price to show.
+    """
+
+    def step(view: Callable[[HttpRequest, Found], HttpResponse]) -> Callable[..., HttpResponse]:
+        @never_cache  # back after confirming asks again, and is led to the order
+        @login_required
+        @wraps(view)
+        def shown(request: HttpRequest, section: str = "", **named: UUID) -> HttpResponse:
+            found = find(signed_in(request), *named.values())
+            try:
+                return view(request, found)
+            except MissingPriceError:
+                elsewhere = ElsewhereError(home(found), str(words.NO_PRICE))
+            except OrderStandsError as error:
+                if request.headers.get("HX-Request"):
+                    # The live summary, overtaken by its own page's button: that page is on its way to the outcome.
+                    return HttpResponse(status=204)
+                elsewhere = error
+            except ElsewhereError as error:
+                elsewhere = error
+            if elsewhere.sentence:
+                messages.warning(request, elsewhere.sentence)
             if request.headers.get("HX-Request"):
-                # The live summary, overtaken by its own page's button: that page is on its way to the outcome already.
-                return HttpResponse(status=204)
-            elsewhere = error
-        except ElsewhereError as error:
-            elsewhere = error
-        if elsewhere.sentence:
-            messages.warning(request, elsewhere.sentence)
-        if request.headers.get("HX-Request"):
-            return HttpResponseClientRedirect(elsewhere.url)
-        return redirect(elsewhere.url)
+                return HttpResponseClientRedirect(elsewhere.url)
+            return redirect(elsewhere.url)
 
-    return shown
+        return shown
+
+    return step
 
 
 def find(user: User, box_id: UUID) -> Mailbox:
@@ -77,6 +87,9 @@ def find(user: User, box_id: UUID) -> Mailbox:
     if box is None:
         raise Http404
     return box
+
+
+step = guarded(find, lambda box: reverse("area:box", args=[box.public_id]))
 
 
 # --- Guards -----------------------------------------------------------------------------------------------------------
@@ -143,5 +156,10 @@ def frame(box: Mailbox, *, current: int, choice: flows.Choice | None, quote: flo
         "choice": choice,
         "quote": quote,
         "space": words.space(choice.mailbox_gb, choice.archive_gb) if choice else "",
-        "vat_percent": f"{quote.totals.vat_rate * 100:f}".rstrip("0").rstrip(".") if quote else "",
+        "vat_percent": percent(quote.totals.vat_rate) if quote else "",
     }
+
+
+def percent(rate: Decimal) -> str:
+    """A VAT rate as pages say it: 22, or 5.5."""
+    return f"{rate * 100:f}".rstrip("0").rstrip(".")

@@ -7,9 +7,11 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from mailboxes.models import Domain
 from payments.models import MethodSetup, Payment, StoredMethod
 from renewals.models import Order
 from tests.conftest import CODES
+from tests.domains import domain_of, on_domain, place_domain
 from tests.helpers import place, start_card
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -63,9 +65,11 @@ def filled(route: str, values: dict[str, str]) -> str:
 
 @pytest.fixture
 def world(make_box, alice, carla, box):
-    """Alice's two boxes with an order and an attempt on the first, and Carla's own."""
+    """Alice's two boxes with an order and an attempt on the first, a domain with a box, and Carla's own."""
     second = make_box(alice, "seconda", holder="bruno")
     carlas = make_box(carla, "carla")
+    domain = domain_of(alice)
+    (on_it,) = on_domain(make_box, domain, "info")
     order = place(box, alice)
     payment = start_card(order, alice)
     method = StoredMethod.objects.create(
@@ -76,8 +80,9 @@ def world(make_box, alice, carla, box):
         "box_id": str(box.public_id), "number": order.number, "payment_id": str(payment.public_id),
         "remote_id": payment.remote_id, "provider": "sandbox", "method_id": str(method.public_id),
         "setup_id": str(setup.public_id), "version": "2026-11", "uidb64": "MQ", "token": "abc-def",
+        "domain_id": str(domain.public_id),
     }  # fmt: skip
-    return {"values": values, "order": order, "box": box, "second": second, "carlas": carlas}
+    return {"values": values, "order": order, "box": box, "second": second, "carlas": carlas, "on_domain": on_it}
 
 
 def body(response) -> str:
@@ -90,7 +95,7 @@ def secrets_of_alice(world) -> list[str]:
     return [
         "alice@pec.example", "seconda@pec.example", "alice@posta.example", "alice.contatto@posta.example", "Rossi",
         "Bianchi", CODES["alice"], CODES["bruno"], world["order"].number, "2000001@", "ordine@posta.example",
-        "Carta di Alice 9999",
+        "Carta di Alice 9999", "rossi.example",
     ]  # fmt: skip
 
 
@@ -133,7 +138,7 @@ def test_a_stranger_sees_and_moves_nothing(world, carla, who):
             continue
         for method in ("get", "post"):
             response = getattr(client, method)(path, follow=False)
-            if re.search(r"<(uuid:box_id|str:number|uuid:method_id|uuid:setup_id)>", route):
+            if re.search(r"<(uuid:(box|domain|method|setup)_id|str:number)>", route):
                 assert response.status_code in (404, 405), (method, path, response.status_code)
                 walked += 1
             leaked = [s for s in secrets_of_alice(world) if s in body(response) and s not in path]
@@ -189,8 +194,28 @@ def test_a_mailbox_login_sees_its_box_and_nothing_of_the_account(world, alice):
 def test_account_pages_are_not_there_for_a_mailbox_login(world):
     client = Client()
     client.force_login(world["box"].login, backend="mailboxes.backends.MailboxBackend")
-    for path in ("/area-clienti/dati/", "/area-clienti/ordini/", "/area-clienti/domini/"):
+    domain = f"/area-clienti/domini/{world['values']['domain_id']}/"
+    for path in ("/area-clienti/dati/", "/area-clienti/ordini/", "/area-clienti/domini/", domain, domain + "rinnova/"):
         assert client.get(path).status_code == 404, path
     for path in ("/area-clienti/", "/area-clienti/pec/"):
         assert client.get(path).url == f"/area-clienti/pec/{world['box'].public_id}/"
     assert client.get(f"/area-clienti/ordini/{world['order'].number}/").status_code == 200  # its own box's order
+
+
+def test_the_login_of_a_box_on_a_domain_has_no_page_of_the_domain_nor_of_its_order(world, alice):
+    """The order has its box in it, and the total of others: it is the account's (R1, R17)."""
+    order = place_domain(Domain.objects.get(), alice)
+    client = Client()
+    client.force_login(world["on_domain"].login, backend="mailboxes.backends.MailboxBackend")
+    own = {**world["values"], "box_id": str(world["on_domain"].public_id), "number": order.number}
+    walked = 0
+    for route in addresses():
+        if "str:number" in route or "domain_id" in route:
+            for method in ("get", "post"):
+                path = filled(route, own)
+                assert getattr(client, method)(path).status_code in (404, 405), (method, path)
+                walked += 1
+    assert walked >= 20
+    page = body(client.get(f"/area-clienti/pec/{own['box_id']}/"))
+    assert "Lo rinnova chi gestisce l'account del dominio." in page
+    assert order.number not in page

@@ -4,6 +4,7 @@ import uuid
 from datetime import date
 from typing import Self
 
+from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower
@@ -87,6 +88,15 @@ class Lifespan(models.Model):
         return rules.last_renewable_day(self.delete_from) if self.delete_from else None
 
 
+class DomainQuerySet(models.QuerySet["Domain"]):
+    def visible_to(self, user: User) -> Self:
+        """The domains of an account; a mailbox login has none, not even that of its own box. The only door (R1)."""
+        return self.filter(owner=user)
+
+    def locked(self) -> Self:
+        return self.select_for_update(no_key=True, of=("self",))
+
+
 class Domain(Lifespan):
     """A hosting domain that on-domain boxes hang on; it owns anchor, expiry and periods (R17)."""
 
@@ -95,6 +105,8 @@ class Domain(Lifespan):
     mail_host = models.CharField(_("parte dopo la chiocciola"), max_length=253, unique=True)
     owner = models.ForeignKey(User, on_delete=models.PROTECT, related_name="domains", verbose_name=_("account"))
     deletion_days = models.PositiveSmallIntegerField(_("giorni prima della cancellazione"), null=True, blank=True)
+
+    objects = DomainQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("dominio")
@@ -117,6 +129,15 @@ class Domain(Lifespan):
 
     def __str__(self) -> str:
         return self.name
+
+    def state(self, today: date) -> rules.State:
+        """Attivo, Scaduto …: what its card says; its live boxes say the same (R17)."""
+        return rules.state(phase=self.phase, expires_on=self.expires_on, delete_from=self.delete_from, today=today)
+
+    @property
+    def grace_days(self) -> int:
+        """Days from the expiry in which it can still be renewed: its own, else those of every box (R13, R17)."""
+        return settings.GRACE_DAYS if self.deletion_days is None else self.deletion_days
 
 
 def held_by(user: User) -> Q:

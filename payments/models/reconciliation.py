@@ -30,6 +30,7 @@ class Difference(models.Model):
         PAYMENT_NOT_FINAL = "not_final", _("Pagamenti senza esito")
         EVENT_UNSEEN = "event", _("Eventi dei gestori non lavorati")
         DATES_DISAGREE = "dates", _("Caselle con date diverse dai periodi")
+        DOMAIN_DATES_DISAGREE = "domain_dates", _("Domini con date diverse dai periodi")
         RECEIPT_UNMATCHED = "receipt", _("Accrediti da abbinare da più di 2 giorni")
         COMMITMENT_UNCOLLECTED = "uncollected", _("Impegni non incassati")
 

@@ -24,7 +24,7 @@ from payments.statements.reading import StatementError
 from pecportal import clock
 from pecportal.errors import RefusedError
 from renewals import settle
-from renewals.models import Order
+from renewals.models import Order, targets_of
 from renewals.references import numbers_in
 
 BATCH = 500
@@ -182,7 +182,7 @@ def _load(ledger: dict[str, Standing], rows: Iterable[StatementRow], *, lock: bo
     found = list(
         orders.filter(number__in=numbers)
         .select_related("owner__billing", "billing")
-        .prefetch_related("lines__mailbox")
+        .prefetch_related("lines__mailbox", "lines__domain")
         .order_by("pk")
     )
     given = dict(
@@ -190,8 +190,8 @@ def _load(ledger: dict[str, Standing], rows: Iterable[StatementRow], *, lock: bo
         .values_list("order").annotate(total=Sum("amount"))
     )  # fmt: skip
     for order in found:
-        boxes = [line.mailbox for line in order.lines.all()]
-        ledger[order.number] = Standing(order, boxes, order.amount_due - given.get(order.pk, Decimal(0)))
+        targets = targets_of(order.lines.all())
+        ledger[order.number] = Standing(order, targets, order.amount_due - given.get(order.pk, Decimal(0)))
 
 
 def _named(row: StatementRow, ledger: dict[str, Standing]) -> list[Standing]:

@@ -17,7 +17,7 @@ from payments.models import MethodSetup, Payment
 from payments.providers.base import ProviderTimeoutError
 from payments.screens import user_of
 from pecportal.errors import RefusedError
-from renewals.models import Order
+from renewals.models import Order, targets_of
 
 
 @login_not_required
@@ -53,9 +53,9 @@ def card(request: HttpRequest, payment_id: object, **kwargs: object) -> HttpResp
         secret = cards.secret_to_confirm(payment)
     if not refusal and not secret and (request.method == "POST" or payment.sent_at is not None):
         return redirect(back)
-    boxes = [line.mailbox for line in payment.order.lines.select_related("mailbox__address") if line.mailbox]
+    targets = targets_of(payment.order.lines.select_related("mailbox__address", "domain"))
     context: dict[str, object] = {
-        "order": payment.order, "payment": payment, "box": boxes[0] if len(boxes) == 1 else None,
+        "order": payment.order, "payment": payment, "box": targets[0] if len(targets) == 1 else None,
         "confirm_secret": secret, "back": back,
     }  # fmt: skip
     if not secret:

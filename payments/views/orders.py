@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts import drafts
 from payments import auto_renewal as automatic
 from payments import flows, withdrawal
+from payments.domain_words import domain_of
 from payments.forms import CancelForm
 from payments.models import AutoRenewal
 from payments.outcome import Panel, panel
@@ -62,7 +63,11 @@ def order(request: HttpRequest, number: str, **kwargs: object) -> HttpResponse:
     to_come = [line for line in where.next if not line.done]
     billing = None if user.is_mailbox else getattr(found, "billing", None)
     lines = [
-        {"line": line, "new_expiry": new_expiry(found, line), "holder": identity_rows(getattr(line, "holder", None))}
+        {
+            "line": line, "new_expiry": new_expiry(found, line),
+            # of a domain with two hundred boxes the account alone: the boxes' holders stay as they are
+            "holder": [] if line.follows_domain else identity_rows(getattr(line, "holder", None)),
+        }
         for line in found.lines.all()
     ]  # fmt: skip
     context = {
@@ -95,6 +100,7 @@ def outcome(request: HttpRequest, number: str, **kwargs: object) -> HttpResponse
         "charge_on": automatic.charge_day(auto.box.expires_on) if auto and auto.box.expires_on else None,
         "look_again": "?" + urlencode({"giro": looked + 1}) if where.is_changing and looked < LOOKS else "",
         "box": next((line.mailbox for line in found.lines.all() if line.mailbox), None),
+        "domain": domain_of(found),
         "withdraw_until": withdrawal.until(found, user=user_of(request), today=clock.today()),
     }  # fmt: skip
     return render(request, "payments/outcome.html", context)

@@ -18,7 +18,7 @@ from payments.consent import NextCharge, next_charge
 from payments.forms import PayForm
 from payments.methods import methods_of, switches_on
 from payments.models import Payment
-from payments.screens import new_expiry, order_or_404, user_of
+from payments.screens import expiry_of, order_or_404, user_of
 from payments.transfer import BY_BANK, instructions, pdf
 from pecportal import clock
 from pecportal.errors import RefusedError
@@ -30,8 +30,7 @@ log = logging.getLogger(__name__)
 
 def _next_charge(order: Order) -> NextCharge | None:
     """The charge to announce beside a card (R23); None where paying switches nothing on."""
-    lines = list(order.lines.all())
-    expiry = new_expiry(order, lines[0]) if len(lines) == 1 else None
+    expiry = expiry_of(order)
     if not switches_on(order) or expiry is None or order.years is None:
         return None
     return next_charge(new_expiry=expiry, amount=order.total, years=order.years, today=clock.today())

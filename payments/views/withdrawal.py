@@ -7,11 +7,13 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from accounts import drafts
 from payments import withdrawal
+from payments.domain_words import domain_of
 from payments.forms import WithdrawalForm
 from payments.screens import Row, order_or_404, shows_email, user_of
 from payments.withdrawal import Offer
@@ -22,10 +24,15 @@ from renewals.models import Order
 
 
 def _rows(order: Order, offer: Offer) -> list[Row]:
-    boxes = ", ".join(str(line.target) for line in order.lines.all())
+    if domain := domain_of(order):
+        of_it = len(order.lines.all()) - 1
+        what = Row(_("Dominio"), ngettext("%(name)s e %(n)s casella", "%(name)s e %(n)s caselle", of_it))
+        what = Row(what.term, what.value % {"name": domain, "n": of_it})
+    else:
+        what = Row(_("Casella"), ", ".join(str(line.target) for line in order.lines.all()))
     rows = [
         Row(_("Contratto"), _("ordine %(number)s") % {"number": order.number}),
-        Row(_("Casella"), boxes),
+        what,
         Row(_("Confermato il"), day(order.confirmed_at)),
         Row(_("Rimborso"), euro(offer.amount)),
     ]

@@ -35,12 +35,11 @@ def owned_by(user: User) -> MailboxQuerySet:
 
 def with_details(boxes: QuerySet[Mailbox], user: User) -> QuerySet[Mailbox]:
     """What cards need, in one query more than the boxes' own: the open renewal order, and whether `user` may see it."""
-    order = OuterRef("order_id")
     # An account sees every order of its boxes; a mailbox login not one that has other boxes in it.
-    seen = Exists(Order.objects.visible_to(user).filter(pk=order)) if user.is_mailbox else Value(True)
+    order = Order.objects.visible_to(user).filter(pk=OuterRef("order_id"))
     lines = open_renewal_lines().annotate(
-        order_visible=seen,
-        live_attempt=Subquery(Payment.objects.live().filter(order=order).values("status")[:1]),
+        order_visible=Exists(order) if user.is_mailbox else Value(True),
+        live_attempt=live_attempt(),
     )
     lives = Mailbox.objects.filter(address=OuterRef("address")).exclude(phase=Phase.DELETED)
     return (
@@ -177,6 +176,11 @@ class BoxCard:
             rules.State.DELETING: _("In cancellazione"),
             rules.State.DELETED: _("Cancellata"),
         }[self.state]
+
+    @property
+    def awaits_deletion(self) -> bool:
+        """Past its last renewable day (R16)."""
+        return self.state is rules.State.AWAITING_DELETION
 
     @property
     def can_read_only(self) -> bool:
@@ -340,12 +344,20 @@ def _card(box: Mailbox, *, today: date, used: dict[str, Usage] | None) -> BoxCar
 
 
 def _open_order(lines: Sequence[OrderLine], today: date) -> OpenOrder | None:
-    for line in lines:
-        return OpenOrder(
-            order=line.order,
-            visible=getattr(line, "order_visible", False),
-            checking=getattr(line, "live_attempt", None) == Payment.Status.UNKNOWN,
-            running=getattr(line, "live_attempt", None) == Payment.Status.PENDING,
-            too_late=line.order.is_awaiting_payment and line.order.lapses_on < today,
-        )
-    return None
+    return open_order(lines[0], today=today) if lines else None
+
+
+def open_order(line: OrderLine, *, today: date) -> OpenOrder:
+    """The order of an open line that was read with `order_visible` and `live_attempt`."""
+    return OpenOrder(
+        order=line.order,
+        visible=getattr(line, "order_visible", False),
+        checking=getattr(line, "live_attempt", None) == Payment.Status.UNKNOWN,
+        running=getattr(line, "live_attempt", None) == Payment.Status.PENDING,
+        too_late=line.order.is_awaiting_payment and line.order.lapses_on < today,
+    )
+
+
+def live_attempt() -> Subquery:
+    """The state of the attempt that is under way for the order of a line."""
+    return Subquery(Payment.objects.live().filter(order=OuterRef("order_id")).values("status")[:1])

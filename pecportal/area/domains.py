@@ -1,10 +1,10 @@
-"""Domains as their page shows them, read only: name, dates, and the boxes that hang on them (R17)."""
+"""Domains as their pages show them: dates, the boxes that hang on them, and the renewal of all of them (R4, R17)."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from django.db.models import Count, OuterRef, Prefetch, QuerySet, Subquery
+from django.db.models import Count, OuterRef, Prefetch, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
@@ -12,8 +12,11 @@ from accounts.models import User
 from mailboxes import rules
 from mailboxes.models import Domain, Mailbox
 from mailboxes.models.boxes import Phase
-from pecportal.area.boxes import owned_by
+from pecportal.area import dates
+from pecportal.area.boxes import OpenOrder, live_attempt, open_order, owned_by
 from pecportal.area.wording import Said
+from renewals.domains import offer, open_lines
+from renewals.rules import Reason
 
 SHOWN = 10  # boxes named under a domain; the rest is found by searching
 
@@ -24,7 +27,7 @@ def of_account(user: User) -> QuerySet[Domain]:
     count = boxes.filter(domain=OuterRef("pk")).order_by().values("domain").annotate(n=Count("pk")).values("n")
     first = boxes.select_related("address").order_by("address__name")[:SHOWN]
     return (
-        Domain.objects.filter(owner=user)
+        Domain.objects.visible_to(user)
         .annotate(box_count=Coalesce(Subquery(count), 0))
         .prefetch_related(Prefetch("boxes", queryset=first, to_attr="first_boxes"))
         .order_by("expires_on", "name")
@@ -40,6 +43,8 @@ class DomainCard:
     state: rules.State
     boxes: Sequence[Mailbox]
     box_count: int
+    reason: Reason
+    order: OpenOrder | None
 
     @property
     def expiry(self) -> Said | None:
@@ -80,20 +85,48 @@ class DomainCard:
         }[self.state]
 
     @property
+    def points(self) -> Sequence[dates.Point]:
+        """The strip of a box, without a charge: a domain never renews by itself."""
+        domain, known = self.domain, (rules.State.ACTIVE, rules.State.EXPIRED)
+        if self.state not in known or not (domain.expires_on and domain.delete_from):
+            return []
+        return dates.strip(
+            today=self.today, expires_on=domain.expires_on, delete_from=domain.delete_from, charge_on=None,
+            change_on=None, change_label="", in_full=True,
+        )  # fmt: skip
+
+    @property
     def more(self) -> int:
         return self.box_count - len(self.boxes)
 
 
-def cards(domains: Iterable[Domain], *, today: date) -> list[DomainCard]:
-    return [
-        DomainCard(
-            domain=domain,
-            today=today,
-            state=rules.state(
-                phase=domain.phase, expires_on=domain.expires_on, delete_from=domain.delete_from, today=today
-            ),
-            boxes=domain.first_boxes,  # type: ignore[attr-defined]
-            box_count=domain.box_count,  # type: ignore[attr-defined]
-        )
-        for domain in domains
-    ]
+def cards(found: Iterable[Domain], *, today: date) -> list[DomainCard]:
+    """Cards of domains read with of_account; their open orders in two queries, however many there are."""
+    known = list(found)
+    orders = _open_orders([domain.pk for domain in known], today)
+    return [_card(domain, orders.get(domain.pk), today) for domain in known]
+
+
+def _card(domain: Domain, order: OpenOrder | None, today: date) -> DomainCard:
+    return DomainCard(
+        domain=domain,
+        today=today,
+        state=domain.state(today),
+        boxes=domain.first_boxes,  # type: ignore[attr-defined]
+        box_count=domain.box_count,  # type: ignore[attr-defined]
+        reason=offer(domain, order.order if order else None, today),
+        order=order,
+    )
+
+
+def _open_orders(ids: list[int], today: date) -> dict[int, OpenOrder]:
+    """The open renewal of each domain that has one; the account's own, so always visible to it (R1)."""
+    if not ids:
+        return {}
+    found: dict[int, OpenOrder] = {}
+    for lines in open_lines(ids):
+        for line in lines.annotate(order_visible=Value(True), live_attempt=live_attempt()):
+            domain_id = line.domain_id or (line.mailbox.domain_id if line.mailbox else None)
+            if domain_id is not None:
+                found.setdefault(domain_id, open_order(line, today=today))
+    return found

@@ -67,7 +67,16 @@ def _row(order: Order, user: User, today: date) -> OrderRow:
 
 def of_boxes(box_ids: Sequence[int], *, user: User, today: date) -> list[OrderRow]:
     """Orders that hold one of these boxes and that `user` may see (R1): those to pay first, then the latest."""
-    holding = OrderLine.objects.filter(mailbox_id__in=box_ids).values("order_id")
+    return _holding(OrderLine.objects.filter(mailbox_id__in=box_ids), user=user, today=today)
+
+
+def of_domains(domain_ids: Sequence[int], *, user: User, today: date) -> list[OrderRow]:
+    """The same of domains."""
+    return _holding(OrderLine.objects.filter(domain_id__in=domain_ids), user=user, today=today)
+
+
+def _holding(lines: QuerySet[OrderLine], *, user: User, today: date) -> list[OrderRow]:
+    holding = lines.values("order_id")
     to_pay_first = Case(When(status=AWAITING, then=Value(0)), default=Value(1))
     found = Order.objects.visible_to(user).filter(pk__in=holding).order_by(to_pay_first, "-confirmed_at", "-id")
     return rows(with_details(found)[:MOST], user=user, today=today)

@@ -10,5 +10,6 @@ urlpatterns = [
     path("area-clienti/pec/", views.gestisci, name="gestisci", kwargs={"section": "pec"}),
     path("area-clienti/pec/<uuid:box_id>/", views.box, name="box", kwargs={"section": "pec"}),
     path("area-clienti/domini/", views.domain_list, name="domini", kwargs={"section": "domini"}),
+    path("area-clienti/domini/<uuid:domain_id>/", views.domain, name="dominio", kwargs={"section": "domini"}),
     path("area-clienti/ordini/", views.order_list, name="ordini", kwargs={"section": "pagamenti"}),
 ]

@@ -128,11 +128,29 @@ def box(request: SignedIn, section: str, box_id: object) -> HttpResponse:
 @require_safe
 @login_required
 def domain_list(request: SignedIn, section: str) -> HttpResponse:
-    """The account's domains, read only."""
+    """The account's domains, first to expire on top, with their orders at the foot."""
     _accounts_only(request.user)
     page = Paginator(domains.of_account(request.user), PER_PAGE).get_page(request.GET.get("page"))
-    context = {"page": page, "cards": domains.cards(page.object_list, today=clock.today())}
+    found, today = list(page.object_list), clock.today()
+    context = {
+        "page": page,
+        "cards": domains.cards(found, today=today),
+        "orders": orders.of_domains([domain.pk for domain in found], user=request.user, today=today),
+    }
     return render(request, "area/domini.html", context)
+
+
+@require_safe
+@login_required
+def domain(request: SignedIn, section: str, domain_id: object) -> HttpResponse:
+    """One domain with the dates that come next, where its boxes lead to be renewed (R17)."""
+    user, today = request.user, clock.today()
+    found = get_object_or_404(domains.of_account(user), public_id=domain_id)
+    context = {
+        "card": domains.cards([found], today=today)[0],
+        "orders": orders.of_domains([found.pk], user=user, today=today),
+    }
+    return render(request, "area/dominio.html", context)
 
 
 @require_safe

@@ -6,7 +6,9 @@ import pytest
 from mailboxes import flows
 from mailboxes.models import Domain, Mailbox
 from payments.models import Payment
+from pecportal import clock
 from renewals.models import Order
+from tests.domains import place_domain
 from tests.helpers import place, start_card
 
 DOMAINS = "/area-clienti/domini/"
@@ -20,9 +22,9 @@ def domain_of(owner, name, today, days):
 @pytest.mark.parametrize(
     ("days", "state", "sentence"),
     [
-        (200, "Attivo", "Per rinnovarlo scrivi all'assistenza: le caselle si rinnovano con lui."),
-        (50, "Attivo, in scadenza", "Per rinnovarlo scrivi all'assistenza"),
-        (0, "Attivo, in scadenza", "Per rinnovarlo scrivi all'assistenza"),
+        (200, "Attivo", "Rinnova rossi.example"),
+        (50, "Attivo, in scadenza", "Rinnova rossi.example"),
+        (0, "Attivo, in scadenza", "Rinnova rossi.example"),
         (-1, "Scaduto", "le sue caselle si leggono ma non inviano né ricevono. Va rinnovato entro"),
         (-90, "Scaduto", "Va rinnovato entro"),
         (-91, "Scaduto, in attesa di cancellazione", "In attesa di cancellazione: si poteva rinnovare entro"),
@@ -36,7 +38,43 @@ def test_a_domain_and_its_boxes(see, alice, make_box, today, days, state, senten
     assert f"rossi.example 1 casella @pec.rossi.example {state} " in text
     assert sentence in text
     assert "info@pec.rossi.example" in text
-    assert "Rinnova " not in text
+    assert ("Rinnova rossi.example" in text) == (days > -91)
+    alone = see(alice, f"{DOMAINS}{domain.public_id}/")
+    assert sentence in alone and "Nessun ordine per questo dominio." in alone
+    assert ("cancellazione" in alone and "oggi" in alone) == (days > -91)  # the strip: no date ahead is certain after
+
+
+def test_its_order_stands_in_place_of_rinnova_and_at_the_foot(see, alice, make_box, today):
+    domain = domain_of(alice, "rossi.example", today, 50)
+    make_box(alice, "info", plan="domain", domain=domain, host="pec.rossi.example")
+    order = place_domain(domain, alice)
+    for path in (DOMAINS, f"{DOMAINS}{domain.public_id}/"):
+        text = see(alice, path)
+        assert f"C'è già un ordine di rinnovo ({order.number}," in text
+        assert "Rinnova rossi.example" not in text
+        assert f"Paga {order.number}" in text and f"Annulla {order.number}" in text
+        assert "Ordini associati al prodotto" in text and f"{order.number} Rinnovo dominio" in text
+    assert "rossi.example e un'altra" in see(alice, ORDERS)
+    Order.objects.update(status="paid", paid_at=clock.now())
+    assert "Il rinnovo è pagato e in lavorazione" in see(alice, DOMAINS)
+
+
+def test_a_payment_in_doubt_is_neither_paid_nor_cancelled(see, alice, today):
+    domain = domain_of(alice, "rossi.example", today, 50)
+    payment = start_card(place_domain(domain, alice), alice)
+    Payment.objects.filter(pk=payment.pk).update(status=Payment.Status.UNKNOWN)
+    text = see(alice, f"{DOMAINS}{domain.public_id}/")
+    assert "Stiamo verificando il pagamento con la banca. Non pagare di nuovo" in text
+    assert "Paga D-" not in text and "Annulla D-" not in text
+
+
+@pytest.mark.parametrize("who", ["carla", "its own box"])
+def test_nobody_else_has_its_page(signed_in, alice, carla, make_box, today, who):
+    domain = domain_of(alice, "rossi.example", today, 50)
+    box = make_box(alice, "info", plan="domain", domain=domain, host="pec.rossi.example")
+    client = signed_in(carla if who == "carla" else box.login)
+    for path in ("", "rinnova/", "rinnova/intestatario/", "rinnova/pagamento/"):
+        assert client.get(f"{DOMAINS}{domain.public_id}/{path}").status_code == 404, path
 
 
 def test_domains_are_mine_and_name_ten_boxes(see, signed_in, alice, carla, make_box, today):
@@ -79,7 +117,13 @@ def test_the_queries_of_the_domains_page_do_not_grow(signed_in, alice, make_box,
     fill(1, 1)
     one = count(client, DOMAINS)
     fill(4, 3)
-    assert count(client, DOMAINS) == one == 3
+    assert count(client, DOMAINS) == one == 6
+    for domain in Domain.objects.all()[:2]:
+        place_domain(domain, alice)
+    with_orders = count(client, DOMAINS)
+    for domain in Domain.objects.all()[2:]:
+        place_domain(domain, alice)
+    assert count(client, DOMAINS) == with_orders == 7
 
 
 @pytest.fixture

@@ -200,8 +200,32 @@ def test_on_domain(both, alice, make_box, today):
     assert shown(pages, box) == set()
     for text in (listed, alone):
         assert "Si rinnova insieme al dominio rossi.example, nello stesso ordine." in text
-        assert "Per rinnovare il dominio scrivi all'assistenza." in text
+        assert "Vai al dominio rossi.example" in text
         assert "Rinnovo automatico" not in text
+    for page in pages:
+        assert f'href="/area-clienti/domini/{domain.public_id}/"' in page
+
+
+def test_on_domain_its_own_login_reads_who_renews_it_and_is_led_nowhere(see, signed_in, alice, make_box, today):
+    domain = flows.open_domain(
+        name="rossi.example", mail_host="pec.rossi.example", owner=alice, expires_on=today + timedelta(days=50)
+    )
+    box = make_box(alice, "info", plan="domain", domain=domain, host="pec.rossi.example")
+    text = see(box.login, page_of(box))
+    assert "Lo rinnova chi gestisce l'account del dominio." in text
+    assert "Vai al dominio" not in text
+    assert str(domain.public_id) not in signed_in(box.login).get(page_of(box)).content.decode()
+
+
+def test_on_domain_past_its_last_day_is_led_nowhere(both, alice, make_box, today):
+    domain = flows.open_domain(
+        name="rossi.example", mail_host="pec.rossi.example", owner=alice, expires_on=today - timedelta(days=91)
+    )
+    box = make_box(alice, "info", plan="domain", domain=domain, host="pec.rossi.example")
+    listed, alone, _pages = both(alice, box)
+    for text in (listed, alone):
+        assert "In attesa di cancellazione: il dominio si poteva rinnovare entro" in text
+        assert "Vai al dominio" not in text
 
 
 def test_activating(both, alice, box):

@@ -427,7 +427,7 @@ def test_a_box_on_a_domain_is_renewed_with_it(alice, make_box, today):
     make_box(alice, "info", plan="domain", domain=domain, host="pec.rossi.example")
     flows.run_day()
     assert told() == [("info@pec.rossi.example", -7)]
-    todo = "Questa casella si rinnova con il suo dominio, rossi.example: per rinnovarlo scrivi all'assistenza."
+    todo = "Questa casella si rinnova con il suo dominio, rossi.example: lo rinnova chi gestisce l'account, da Domini."
     letter = Email.objects.latest("id")
     assert [text.endswith(f"contenuto. {todo}") for text in words(letter)] == [True, True]
     with at(domain.expires_on + timedelta(days=40)):  # past the domain's own thirty days

@@ -8,13 +8,14 @@ import pytest
 import time_machine
 from django.test import Client
 
-from mailboxes.models import Mailbox, PaidPeriod
-from payments import bank, flows, reconciliation
+from mailboxes.models import Domain, Mailbox, PaidPeriod
+from payments import bank, flows, giving_back, reconciliation
 from payments.models import Allocation, Commitment, Difference, Payment, ProviderEvent, Reconciliation
 from payments.providers import sandbox
 from pecportal import clock
 from pecportal.errors import RefusedError
 from renewals.models import Order, OrderLine
+from tests.domains import domain_of, on_domain, place_domain
 from tests.helpers import pay_card, pay_transfer, place, start_card
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -141,3 +142,34 @@ def test_the_page_of_staff(box, dario):
     staff.post(f"/admin/payments/difference/{difference.pk}/ripara/")
     difference.refresh_from_db()
     assert difference.closed_on is not None
+
+
+def test_a_domain_whose_dates_left_its_periods_and_its_repair(alice, make_box, dario):
+    domain = domain_of(alice)
+    (box,) = on_domain(make_box, domain, "info")
+    pay_transfer(place_domain(domain, alice), dario)
+    paid_until = Domain.objects.get().expires_on
+    assert found() == []
+    wrong = paid_until + timedelta(days=400)
+    Domain.objects.update(expires_on=wrong, delete_from=wrong + timedelta(days=91))
+    Mailbox.objects.update(expires_on=wrong, delete_from=wrong + timedelta(days=91))
+    assert found() == [("domain_dates", domain.pk)]  # its box says what the domain says: nobody else would see it
+    reconciliation.repair(Difference.objects.get(closed_on=None).pk)
+    assert found() == []
+    end = (paid_until, paid_until + timedelta(days=91))
+    assert list(Domain.objects.values_list("expires_on", "delete_from")) == [end]
+    assert list(Mailbox.objects.values_list("expires_on", "delete_from")) == [end]
+    assert box.events.filter(kind="reversed").count() == 1
+
+
+def test_a_box_that_left_its_domain_and_a_reversal_of_a_domain(alice, make_box, dario):
+    domain = domain_of(alice)
+    (box,) = on_domain(make_box, domain, "info")
+    order = place_domain(domain, alice)
+    pay_card(order, alice)
+    giving_back.reverse_order(order_id=order.pk, amount=D("0"), actor=dario, why="errore")
+    assert found() == []  # dates and periods went back together
+    Mailbox.objects.update(expires_on=domain.expires_on + timedelta(days=7))
+    assert found() == [("dates", box.pk)]
+    reconciliation.repair(Difference.objects.get(closed_on=None).pk)
+    assert (found(), Mailbox.objects.get().expires_on) == ([], domain.expires_on)
