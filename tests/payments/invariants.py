@@ -120,8 +120,11 @@ def money_adds_up(books: Books) -> None:
         what = f"{source!r}: got {got}, allocated {given}, refunded {total(gone)}, free {free}, cases {open_cases}"
         assert free >= 0, f"more was given than there is: {what}"
         assert from_orders <= given, f"more went back out of orders than had been given to them: {what}"
-        if gone:  # a refund made at the provider leaves the case to the staff, who see both
-            assert not free or open_cases, f"money that pays nothing and nobody decides about: {what}"
+        failed = books.of("cases", closed_at=None, kind=Case.Kind.REFUND_FAILED, **{name: source.pk})
+        if (
+            gone or failed
+        ):  # a refund made at the provider, or refused there, leaves the case to the staff, who see both
+            assert not free or open_cases or failed, f"money that pays nothing and nobody decides about: {what}"
         else:
             assert total(open_cases) == free, f"cases that do not say what is left: {what}"
             assert not isinstance(source, Receipt) or len(open_cases) <= 1, f"more than one case: {what}"

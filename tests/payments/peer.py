@@ -48,11 +48,12 @@ def gap() -> None:
         TURN[here] -= 1
 
 
-def in_turns(stories: Sequence[Callable[[], None]], turns: Sequence[int]) -> None:
+def in_turns(stories: Sequence[Callable[[], None]], turns: Sequence[int]) -> list[bool]:
     """Two workers at once, on one connection: each goes on past as many gaps as its turn says, then it is the other's.
 
     They change places only where neither is in a transaction, so a lock makes nobody wait and every run can be had
-    again. When the turns are over each is run to its end, beginning with the one that comes next.
+    again. When the turns are over each is run to its end, beginning with the one that comes next. Returns of each turn
+    whether its worker had more to do: where none had, the two did not meet.
     """
     workers = [greenlet(story) for story in stories]
     for worker in workers:
@@ -68,6 +69,7 @@ def in_turns(stories: Sequence[Callable[[], None]], turns: Sequence[int]) -> Non
         return execute(*args)
 
     after = len(turns) % len(workers)
+    more: list[bool] = []
     order = [*islice(cycle(workers), len(turns)), *workers[after:], *workers[:after]]
     try:
         with connection.execute_wrapper(statement), mock.patch.object(transaction.Atomic, "__enter__", enter):
@@ -75,11 +77,13 @@ def in_turns(stories: Sequence[Callable[[], None]], turns: Sequence[int]) -> Non
                 if not worker.dead:
                     TURN[worker] = gaps
                     worker.switch()
+                more.append(not worker.dead)
     finally:
         TURN.clear()
         for worker in workers:
             if not worker.dead:
                 worker.throw()  # left standing, because the other failed
+    return more[: len(turns)]
 
 
 TURN: dict[greenlet, float] = {}  # who takes turns → gaps that it may still pass
