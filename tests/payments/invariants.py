@@ -121,9 +121,7 @@ def money_adds_up(books: Books) -> None:
         assert free >= 0, f"more was given than there is: {what}"
         assert from_orders <= given, f"more went back out of orders than had been given to them: {what}"
         failed = books.of("cases", closed_at=None, kind=Case.Kind.REFUND_FAILED, **{name: source.pk})
-        if (
-            gone or failed
-        ):  # a refund made at the provider, or refused there, leaves the case to the staff, who see both
+        if gone or failed:  # a refund made at the provider, or refused there: the staff see both
             assert not free or open_cases or failed, f"money that pays nothing and nobody decides about: {what}"
         else:
             assert total(open_cases) == free, f"cases that do not say what is left: {what}"
