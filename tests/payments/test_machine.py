@@ -29,7 +29,7 @@ from tests.payments.peer import CAPTURED, Capturing, Watched
 pytestmark = pytest.mark.django_db(transaction=True)
 
 STEPS = int(os.environ.get("MACHINE_STEPS", "3000"))
-AN_EXAMPLE = 40
+AN_EXAMPLE = 50
 PHASES = [Phase.generate] if os.environ.get("MACHINE_RAW") else [Phase.generate, Phase.shrink]
 GIVEN_UP = (Payment.Status.CANCELLED, Payment.Status.FAILED)
 
@@ -123,6 +123,6 @@ def test_the_books_stay_true(plans, dario):
     for model in (Refund, ScheduledCharge):
         print(model.__name__, Counter(model.objects.values_list("status", flat=True)))
     print(Counter(Case.objects.values_list("kind", flat=True)), dict(DONE), f"{len(CAPTURED)} captures")
-    assert DONE["steps"] >= STEPS * 0.7
+    assert DONE["steps"] >= STEPS * 0.9
     assert DONE["killed"] > 0
     assert DONE["two at once"] > 0

@@ -1,4 +1,4 @@
-"""One worker closes an attempt while another takes its money: however they change places, one of them wins (R12b).
+"""Annulla closes an attempt while another worker takes its money: however they change places, one wins (R12b, R19).
 
 Not by chance as in the state machine: every pair of steps at which the two can change places is tried, on real commits.
 """
@@ -20,10 +20,6 @@ from tests.helpers import place
 from tests.payments.peer import Capturing, in_turns
 
 pytestmark = pytest.mark.django_db(transaction=True)
-CLOSES = {
-    "annulla": lambda order: flows.cancel_order(order_id=order.pk, actor=order.owner),
-    "pays anew": lambda order: start(order),
-}
 
 
 def start(order: Order) -> Payment:
@@ -43,15 +39,15 @@ def refused_or_done(story) -> None:
 
 @pytest.fixture
 def every_way(make_box, alice):
-    """every_way(closes) → an outcome for each way to change places: (money taken, attempt, order)."""
+    """every_way() → an outcome for each way to change places: (money taken, attempt, order)."""
 
-    def outcomes(closes) -> Iterator[tuple[bool, str, str]]:
+    def outcomes() -> Iterator[tuple[bool, str, str]]:
         for before in count():
             for between in count():
                 order = place(make_box(alice, f"b{before}-{between}"), alice)
                 attempt = start(order)
                 sandbox.write(attempt.remote_id, agreed="yes")
-                first = partial(refused_or_done, partial(closes, order))
+                first = partial(refused_or_done, partial(flows.cancel_order, order_id=order.pk, actor=alice))
                 second = partial(refused_or_done, partial(flows.fetch_and_record, attempt.pk))
                 met = in_turns([first, second], [before, between])
                 attempt.refresh_from_db()
@@ -67,12 +63,8 @@ def every_way(make_box, alice):
         yield outcomes
 
 
-TAKEN = (True, "registered", "fulfilled")
-
-
-@pytest.mark.parametrize(("closes", "closed"), [("annulla", "cancelled"), ("pays anew", "awaiting_payment")])
-def test_an_attempt_is_closed_or_its_money_taken(every_way, closes, closed):
-    assert set(every_way(CLOSES[closes])) == {TAKEN, (False, "cancelled", closed)}
+def test_an_order_is_cancelled_or_its_money_taken(every_way):
+    assert set(every_way()) == {(True, "registered", "fulfilled"), (False, "cancelled", "cancelled")}
 
 
 def test_control_a_claim_that_does_not_look_whether_it_is_being_closed_takes_money_for_nothing(every_way, monkeypatch):
@@ -80,4 +72,4 @@ def test_control_a_claim_that_does_not_look_whether_it_is_being_closed_takes_mon
         return bool(Payment.objects.live().filter(pk=payment_id, sent_at=None).update(sent_at=clock.now()))
 
     monkeypatch.setattr(flows, "claim", careless)
-    assert any(taken and order == "cancelled" for taken, _attempt, order in every_way(CLOSES["annulla"]))
+    assert any(taken and order == "cancelled" for taken, _attempt, order in every_way())
