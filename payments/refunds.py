@@ -252,7 +252,7 @@ def note_outside(payment: Payment, total: Decimal) -> None:
     if extra <= 0:
         return
     orders = [a.order for a in payment.allocations.select_related("order").order_by("-id")]
-    left = extra
+    left, rows = extra, payment.refunds.count()  # the same total may be noted twice: a refund of ours failed meanwhile
     for order in (None, *orders):
         part = min(left, unapplied(payment) if order is None else applied(payment, order))
         if part <= 0:
@@ -260,7 +260,8 @@ def note_outside(payment: Payment, total: Decimal) -> None:
         left -= part
         Refund.objects.create(
             payment=payment, order=order, amount=part, status=Refund.Status.DONE, done_at=clock.now(),
-            remote_id=f"{OUTSIDE}{total}-{order.pk if order else 0}", why=_("fatto presso il gestore, non da qui"),
+            remote_id=f"{OUTSIDE}{total}-{order.pk if order else 0}-{rows}",
+            why=_("fatto presso il gestore, non da qui"),
         )  # fmt: skip
     close_if_all_went_back(payment)
     if unapplied(payment) == 0:

@@ -6,23 +6,31 @@ Each raises AssertionError that names the rows. `read` takes which accounts and 
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, timedelta
 from decimal import Decimal
-from itertools import pairwise
 
 from django.db.models import QuerySet
 
 from mailboxes.models import Mailbox, PaidPeriod
-from payments.models import Allocation, AutoRenewal, Case, Payment, PaymentEvent, Receipt, Refund
-from renewals import flows as orders
-from renewals import rules
-from renewals.models import Kind, Order, OrderEvent, OrderLine
+from payments.models import (
+    Allocation,
+    AutoRenewal,
+    Case,
+    Payment,
+    PaymentEvent,
+    Receipt,
+    Refund,
+    ScheduledCharge,
+    Withdrawal,
+)  # fmt: skip
+from renewals.models import Order, OrderEvent, OrderLine
 
 ZERO = Decimal(0)
 # Of these the amount is money of a payment or receipt that pays no order and waits for a decision.
 OF_A_PAYMENT = (Case.Kind.MONEY_MISMATCH, Case.Kind.MONEY_TOO_LATE, Case.Kind.RECEIPT_OVER)
 OF_A_RECEIPT = (Case.Kind.RECEIPT_UNMATCHED, Case.Kind.RECEIPT_OVER, Case.Kind.MONEY_TOO_LATE)
-PAID = (Order.Status.PAID, Order.Status.FULFILLED, Order.Status.ATTENTION)
+PAID = (
+    Order.Status.PAID, Order.Status.FULFILLED, Order.Status.ATTENTION, Order.Status.REFUNDED, Order.Status.REVERSED,
+)  # fmt: skip
 TAKEN = (Payment.Status.REGISTERED, Payment.Status.REFUNDED)
 
 
@@ -41,6 +49,9 @@ class Books:
     periods: list[PaidPeriod]
     order_events: list[OrderEvent]
     payment_events: list[PaymentEvent]
+    withdrawals: list[Withdrawal]
+    consents: list[AutoRenewal]
+    charges: list[ScheduledCharge]
 
     def of(self, rows: str, **wanted: object) -> list:
         """Rows whose attributes are all as wanted."""
@@ -71,6 +82,9 @@ def read(*, owners: Iterable[int], receipts: QuerySet[Receipt]) -> Books:
         periods=list(PaidPeriod.objects.filter(box__in=boxes).order_by("starts", "pk")),
         order_events=list(OrderEvent.objects.filter(order__in=mine).order_by("pk")),
         payment_events=list(PaymentEvent.objects.filter(payment__in=payments).order_by("pk")),
+        withdrawals=list(Withdrawal.objects.filter(order__in=mine).order_by("pk")),
+        consents=list(AutoRenewal.objects.filter(box__in=boxes).order_by("pk")),
+        charges=list(ScheduledCharge.objects.filter(box__in=boxes).order_by("pk")),
     )
 
 
@@ -106,8 +120,9 @@ def money_adds_up(books: Books) -> None:
         what = f"{source!r}: got {got}, allocated {given}, refunded {total(gone)}, free {free}, cases {open_cases}"
         assert free >= 0, f"more was given than there is: {what}"
         assert from_orders <= given, f"more went back out of orders than had been given to them: {what}"
-        if gone:  # a refund made at the provider leaves the case to the staff, who see both
-            assert not free or open_cases, f"money that pays nothing and nobody decides about: {what}"
+        failed = books.of("cases", closed_at=None, kind=Case.Kind.REFUND_FAILED, **{name: source.pk})
+        if gone or failed:  # a refund made at the provider, or refused there: the staff see both
+            assert not free or open_cases or failed, f"money that pays nothing and nobody decides about: {what}"
         else:
             assert total(open_cases) == free, f"cases that do not say what is left: {what}"
             assert not isinstance(source, Receipt) or len(open_cases) <= 1, f"more than one case: {what}"
@@ -136,6 +151,22 @@ def orders_are_paid_exactly_or_not(books: Books) -> None:
         assert short == ([order.amount_due - given] if 0 < given < order.amount_due else []), f"{what}, {short=}"
 
 
+def what_goes_back_is_not_lost(books: Books) -> None:
+    """What an order gives back is at most what it got; what a withdrawal promised is on its way or a case (R26b)."""
+    for order in books.orders:
+        given = total(books.of("allocations", order_id=order.pk))
+        back = total(counted(books.of("refunds", order_id=order.pk)))
+        waiting = books.of("cases", order_id=order.pk, closed_at=None)
+        by_bank = total(c for c in waiting if c.kind == Case.Kind.REFUND_BY_BANK)
+        failed = total(c for c in waiting if c.kind == Case.Kind.REFUND_FAILED)
+        what = f"{order} {order.status}: given {given}, back {back}, by bank {by_bank}, failed {failed}"
+        assert back + by_bank <= given, what
+        for left in books.of("withdrawals", order_id=order.pk):
+            assert left.amount + left.kept <= given, f"{what}; {left.amount} + {left.kept}"
+            assert left.amount <= back + by_bank + failed, f"{what}; {left.amount} were promised"
+            assert order.status in (Order.Status.REVERSED, Order.Status.REFUNDED), what
+
+
 def one_live_attempt(books: Books) -> None:
     live = defaultdict(list)
     for payment in books.payments:
@@ -146,56 +177,6 @@ def one_live_attempt(books: Books) -> None:
     closed = {o.pk for o in books.orders if o.status in (Order.Status.CANCELLED, Order.Status.LAPSED)}
     left = [p for p in books.payments if p.is_live and p.order_id in closed]
     assert not left, f"attempts that live on orders that are closed: {left}"
-
-
-# --- Boxes ------------------------------------------------------------------------------------------------------------
-
-
-def periods_come_from_paid_orders(books: Books) -> None:
-    """A period in force for each fulfilled renewal line, and none without an order that was paid (R15)."""
-    order_of = {order.pk: order for order in books.orders}
-    lines = [line for line in books.lines if line.kind == Kind.RENEWAL]
-    by_source = {line.public_id: line for line in lines}
-    first = {box.pk: next(p for p in books.periods if p.box_id == box.pk).pk for box in books.boxes}  # the opening
-    in_force = [p for p in books.periods if p.reverses_id is None and p.reversed_on is None]
-    for period in in_force:
-        if period.pk == first[period.box_id]:
-            continue
-        line = by_source.get(period.source)
-        assert line is not None, f"period {period.pk} was bought by no line"
-        order = order_of[line.order_id]
-        assert line.status == OrderLine.Status.FULFILLED, f"period {period.pk} in force, its line is {line.status}"
-        assert order.status == Order.Status.FULFILLED, f"period {period.pk} in force, {order} is {order.status}"
-    periods = {p.pk: p for p in in_force}
-    for line in lines:
-        if line.status == OrderLine.Status.FULFILLED:
-            period = periods.get(line.period_id)
-            assert period is not None, f"line {line.pk} is fulfilled without a period"
-            assert period.source == line.public_id, f"line {line.pk} points at another's period"
-
-
-def expiries_are_what_periods_say(books: Books, *, grace_days: int) -> None:
-    """The expiry of a box is the end of its last period in force; periods follow each other day by day (R15)."""
-    for box in books.boxes:
-        mine = [p for p in books.periods if p.box_id == box.pk and p.reverses_id is None and p.reversed_on is None]
-        gaps = [(a.ends, b.starts) for a, b in pairwise(mine) if b.starts != a.ends + timedelta(days=1)]
-        assert not gaps, f"box {box.pk}: periods that do not follow each other: {gaps}"
-        assert box.expires_on == mine[-1].ends, f"box {box.pk} says {box.expires_on}, its periods {mine[-1].ends}"
-        earliest = box.expires_on + timedelta(days=grace_days + 1)
-        assert box.delete_from >= earliest, f"box {box.pk} may be deleted from {box.delete_from}, before {earliest}"
-
-
-def offers_are_true(books: Books, *, today: date) -> None:
-    """At most one open line of a kind, and Rinnova hidden meanwhile (R4, R9); the automatic renewal as its consents."""
-    for box in books.boxes:
-        kinds = [line.kind for line in books.lines if line.mailbox_id == box.pk and line.is_open]
-        assert len(kinds) == len(set(kinds)), f"box {box.pk}: open lines {kinds}"
-        if Kind.RENEWAL in kinds:
-            assert rules.offer(orders.facts(box), today) is not rules.Reason.RENEW, (
-                f"box {box.pk} offers a second order"
-            )
-    on = set(AutoRenewal.objects.filter(box__in=books.boxes, ended_at=None).values_list("box_id", flat=True))
-    assert {box.pk for box in books.boxes if box.auto_renews} == on
 
 
 # --- States -----------------------------------------------------------------------------------------------------------
@@ -242,6 +223,7 @@ def nothing_moved_back(before: Books, after: Books) -> None:
         new = known[old.pk]
         terms = (new.starts, new.ends, new.source)
         assert terms == (old.starts, old.ends, old.source), f"period {old.pk}: its terms changed"
+        assert old.reversed_on in (None, new.reversed_on), f"period {old.pk}: reversed once more"
 
 
 def _reachable(moves: dict[str, frozenset[str]], start: str) -> set[str]:
@@ -251,6 +233,15 @@ def _reachable(moves: dict[str, frozenset[str]], start: str) -> set[str]:
         found |= new
         todo += new
     return found
+
+
+def money_is_true(books: Books) -> None:
+    """All that is above, of money and of states: true at any moment."""
+    money_adds_up(books)
+    orders_are_paid_exactly_or_not(books)
+    what_goes_back_is_not_lost(books)
+    one_live_attempt(books)
+    moves_are_legal(books)
 
 
 def all_is_final(books: Books) -> None:
@@ -263,14 +254,6 @@ def all_is_final(books: Books) -> None:
             kinds = [Case.Kind.LINE_ATTENTION, Case.Kind.SPACE_OVERTAKEN]
             found = [c for c in books.of("cases", order_id=line.order_id, box_id=line.mailbox_id) if c.kind in kinds]
             assert found, f"line {line.pk} is in attention and no case says so"
-
-
-def check(books: Books, *, today: date, grace_days: int) -> None:
-    """Everything that is true at any moment."""
-    money_adds_up(books)
-    orders_are_paid_exactly_or_not(books)
-    one_live_attempt(books)
-    periods_come_from_paid_orders(books)
-    expiries_are_what_periods_say(books, grace_days=grace_days)
-    offers_are_true(books, today=today)
-    moves_are_legal(books)
+    for charge in books.charges:
+        stuck = charge.status == ScheduledCharge.Status.TRYING and charge.due_on is None
+        assert not stuck, f"charge {charge.pk}: its attempt is over, and nobody goes on"

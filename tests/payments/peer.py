@@ -1,13 +1,19 @@
-"""The sandbox as a peer that may be away, may lie, and during whose calls other workers go on working.
+"""The sandbox as a peer that may be away and may lie; workers that die, and workers that take turns.
 
 `Watched` is the sandbox, whose money moves when the customer presses the button; with `Capturing` the customer only
 agrees, and the money moves when we take it (as with PayPal). Both hold us to R19: no call inside a transaction.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import copy_context
+from decimal import Decimal
+from itertools import cycle, islice, zip_longest
+from math import inf
+from unittest import mock
 
-from django.db import connection
+from django.db import connection, transaction
+from greenlet import getcurrent, greenlet
 
 from payments.models import Payment, Refund, StoredMethod
 from payments.providers import sandbox
@@ -33,33 +39,63 @@ def dies_at(query: int | None) -> Iterator[None]:
         yield
 
 
-class Meanwhile:
-    """What another worker does during the next call to a provider: before the provider hears of it, or after."""
-
-    def __init__(self) -> None:
-        self.before: Callable[[], None] | None = None
-        self.after: Callable[[], None] | None = None
-
-    def clear(self) -> None:
-        self.before = self.after = None
-
-    def take(self, when: str) -> None:
-        story = getattr(self, when)
-        setattr(self, when, None)
-        if story is not None:
-            story()
+def gap() -> None:
+    """Nothing is locked here: the other worker may come in, if it is its turn."""
+    here = getcurrent()
+    if here in TURN and not connection.in_atomic_block:
+        if TURN[here] <= 0:
+            here.parent.switch()
+        TURN[here] -= 1
 
 
-MEANWHILE = Meanwhile()
+def in_turns(stories: Sequence[Callable[[], None]], turns: Sequence[int]) -> list[bool]:
+    """Two workers at once, on one connection: each goes on past as many gaps as its turn says, then it is the other's.
+
+    They change places only where neither is in a transaction, so a lock makes nobody wait and every run can be had
+    again. When the turns are over each is run to its end, beginning with the one that comes next. Returns of each turn
+    whether its worker had more to do: where none had, the two did not meet.
+    """
+    workers = [greenlet(story) for story in stories]
+    for worker in workers:
+        worker.gr_context = copy_context()
+    begin = transaction.Atomic.__enter__
+
+    def enter(atomic: transaction.Atomic) -> None:
+        gap()
+        begin(atomic)
+
+    def statement(execute, *args):
+        gap()
+        return execute(*args)
+
+    after = len(turns) % len(workers)
+    more: list[bool] = []
+    order = [*islice(cycle(workers), len(turns)), *workers[after:], *workers[:after]]
+    try:
+        with connection.execute_wrapper(statement), mock.patch.object(transaction.Atomic, "__enter__", enter):
+            for worker, gaps in zip_longest(order, turns, fillvalue=inf):
+                if not worker.dead:
+                    TURN[worker] = gaps
+                    worker.switch()
+                more.append(not worker.dead)
+    finally:
+        TURN.clear()
+        for worker in workers:
+            if not worker.dead:
+                worker.throw()  # left standing, because the other failed
+    return more[: len(turns)]
+
+
+TURN: dict[greenlet, float] = {}  # who takes turns → gaps that it may still pass
 CAPTURED: set[str] = set()  # what we took with `complete`, by remote id
 
 
 class Watched(sandbox.Sandbox):
     def _call(self, real: Callable, *args, **kwargs):
         assert not connection.in_atomic_block, "a provider is called inside a transaction"
-        MEANWHILE.take("before")
+        gap()
         answer = real(*args, **kwargs)
-        MEANWHILE.take("after")
+        gap()
         return answer
 
     def start(self, payment: Payment, **urls: str) -> Started:
@@ -75,7 +111,19 @@ class Watched(sandbox.Sandbox):
         return self._call(super().charge, payment, method)
 
     def refund(self, refund: Refund) -> Outcome:
-        return self._call(super().refund, refund)
+        return self._call(self._give_back, refund)
+
+    def _give_back(self, refund: Refund) -> Outcome:
+        """As a real provider: no more than it has. It forgets keys: the same refund sent again goes back again."""
+        remote_id, mine = self._remote_id(refund.payment), f"refund_{refund.public_id.hex}"
+        found = sandbox.read(remote_id)
+        gone = sum(Decimal(value) for key, value in found.items() if key.startswith("refund_"))
+        if gone + refund.amount > Decimal(found["amount"]):
+            super().fetch_refund(refund)  # an answer that gets lost is lost when it is a no, too
+            return Outcome(Result.FAILED, reason="già rimborsato")
+        if mine in found:
+            sandbox.write(remote_id, **{f"{mine}_again": str(refund.amount)})
+        return super().refund(refund)
 
 
 class Capturing(Watched):

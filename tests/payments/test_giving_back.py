@@ -278,3 +278,15 @@ def test_outside_refunds_are_noted_once_partial_then_full(order, alice, commits)
     assert [r.amount for r in Refund.objects.order_by("id")] == [D("2.00"), D("10.08")]
     assert (payment.status, Case.objects.get(closed_at=None).kind) == ("refunded", "outside")
     assert Mailbox.objects.get().expires_on > clock.today() + timedelta(days=300)  # decided by a person
+
+
+def test_a_refund_that_is_refused_because_all_went_back_there_has_an_outcome(asked, monkeypatch):
+    """What went back there is noted beside ours, and once more in its place: two rows of one and the same total."""
+    sandbox.write(asked.payment.remote_id, refund_outside="12.08")
+    flows.fetch_and_record(asked.payment.pk)
+    monkeypatch.setattr(sandbox.Sandbox, "refund", lambda *args: Outcome(Result.FAILED, reason="già rimborsato"))
+    refunds.send_due()
+    found = [(r.amount, r.status) for r in Refund.objects.order_by("id")]
+    assert found == [(D("5.00"), "failed"), (D("7.08"), "done"), (D("5.00"), "done")]
+    assert Payment.objects.get().status == "refunded"
+    money_adds_up()
