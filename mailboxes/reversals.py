@@ -51,6 +51,14 @@ def _dates(period: PaidPeriod, *, today: date, anchor: tuple[int, int], grace_da
     )  # fmt: skip
 
 
+def dates_after(period: PaidPeriod, *, today: date) -> rules.Reversal:
+    """The dates of a standalone box if this period of it were reversed today; refusal_to_reverse said that it may."""
+    box = period.box
+    assert box is not None
+    anchor = (box.anchor_month or 1, box.anchor_day or 1)
+    return _dates(period, today=today, anchor=anchor, grace_days=settings.GRACE_DAYS)
+
+
 def _take_back(period: PaidPeriod, target: Mailbox | Domain, *, today: date, grace_days: int) -> None:
     """Mark the period, insert the row that reverses it, write the dates together."""
     period.refresh_from_db()

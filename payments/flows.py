@@ -16,7 +16,7 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from payments import auto_renewal, cases, methods, refunds, scheduled
+from payments import auto_renewal, cases, free_exit, methods, refunds, scheduled
 from payments.models import Allocation, Case, Payment, PaymentEvent, StoredMethod
 from payments.moves import move
 from payments.providers import get_provider
@@ -319,7 +319,7 @@ def _pays(order: Order, payment: Payment, outcome: Outcome, *, given_up: bool, d
 
 def after_paid(order_id: int) -> None:
     """What follows a registered payment: fulfilment, and a case for what cannot be given. Repeatable."""
-    settle.fulfil(order_id, on_attention=cases.open_for_attention)
+    settle.fulfil(order_id, on_attention=cases.open_for_attention, also_told=free_exit.facts_for_mail)
 
 
 def cancel_order(*, order_id: int, actor: User, despite_transfer: bool = False, why: str = "") -> None:
