@@ -94,8 +94,8 @@ def keep_method(*, login: User, provider: str, saved: SavedMethod) -> StoredMeth
         },
     )
     if method.removed_at is not None and method.login_id == login.pk:
-        method.removed_at = None  # given once more by whoever took it away
-        method.save(update_fields=["removed_at"])
+        method.removed_at = method.forgotten_at = None  # given once more by whoever took it away
+        method.save(update_fields=["removed_at", "forgotten_at"])
     elif not created:
         return method
     if (

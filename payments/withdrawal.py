@@ -73,9 +73,7 @@ def refusal(order: Order, *, user: User, today: date) -> str:
     if order.is_awaiting_payment:
         return _("L'ordine non è ancora pagato: per lasciarlo basta annullarlo.")
     if order.status not in OPEN_TO_IT:
-        return _("L'ordine è %(status)s: non c'è niente da cui recedere.") % {
-            "status": order.get_status_display().lower()
-        }
+        return _("Non c'è niente da cui recedere: l'ordine risulta «%(state)s».") % {"state": order.state_in_words}
     if today > last_day(order) and (why := _refusal_after_14_days(order, user=user, today=today)):
         return why
     for line in order.lines.all():
