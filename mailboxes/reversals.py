@@ -51,6 +51,15 @@ def _dates(period: PaidPeriod, *, today: date, anchor: tuple[int, int], grace_da
     )  # fmt: skip
 
 
+def dates_after(period: PaidPeriod, *, today: date) -> rules.Reversal:
+    """The dates of a box or domain if this period of it were reversed today; refusal_to_reverse said that it may."""
+    target = period.box or period.domain
+    assert target is not None  # period_box_xor_domain
+    anchor = (target.anchor_month or 1, target.anchor_day or 1)
+    grace_days = target.grace_days if isinstance(target, Domain) else settings.GRACE_DAYS
+    return _dates(period, today=today, anchor=anchor, grace_days=grace_days)
+
+
 def _take_back(period: PaidPeriod, target: Mailbox | Domain, *, today: date, grace_days: int) -> None:
     """Mark the period, insert the row that reverses it, write the dates together."""
     period.refresh_from_db()

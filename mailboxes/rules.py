@@ -215,6 +215,10 @@ class Reversal:
     anchor_month: int
     anchor_day: int
 
+    @property
+    def last_renewable_day(self) -> date:
+        return last_renewable_day(self.delete_from)
+
 
 def reverse(
     terms: Iterable[Term], term: Term, *, on: date, anchor_month: int, anchor_day: int, grace_days: int,

@@ -3,6 +3,7 @@
 The writer of AutoRenewal and of the copies on the box, under the box lock. The charge job is payments.charging.
 """
 
+from collections.abc import Collection
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -93,8 +94,8 @@ def keep_method(*, login: User, provider: str, saved: SavedMethod) -> StoredMeth
         },
     )
     if method.removed_at is not None and method.login_id == login.pk:
-        method.removed_at = None  # given once more by whoever took it away
-        method.save(update_fields=["removed_at"])
+        method.removed_at = method.forgotten_at = None  # given once more by whoever took it away
+        method.save(update_fields=["removed_at", "forgotten_at"])
     elif not created:
         return method
     if (
@@ -231,19 +232,19 @@ def turn_off(*, box_id: int, user: User) -> None:
         _tell("auto_renewal_off", box=box)
 
 
-def end_with_order(*, order: Order, boxes: list[Mailbox]) -> list[Mailbox]:
-    """The consent that an order's payment gave ends with the order, when it is withdrawn from (boxes locked).
+def end_with_order(*, consents: Collection[int], boxes: list[Mailbox]) -> list[Mailbox]:
+    """These consents end with the order that is withdrawn from (its boxes locked).
 
     What was announced under it is not charged any more. Returns the boxes that no longer renew by themselves; whoever
     tells of the withdrawal tells of this.
     """
     ended = []
     for box in boxes:
-        found = AutoRenewal.objects.filter(box=box, order=order, ended_at=None)
+        found = AutoRenewal.objects.filter(box=box, pk__in=consents, ended_at=None)
         if found.update(ended_at=clock.now(), ended_why=AutoRenewal.Ended.BY_CUSTOMER):
             box.auto_renews = False
             box.save(update_fields=["auto_renews"])
-            scheduled.cancel(box, why=_("recesso dall'ordine che l'aveva attivato"))
+            scheduled.cancel(box, why=_("recesso dall'ordine"))
             ended.append(box)
     return ended
 

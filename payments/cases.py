@@ -7,6 +7,7 @@ import logging
 from collections.abc import Collection
 from decimal import Decimal
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
@@ -36,13 +37,19 @@ def open_case(
     receipt: Receipt | None = None,
     box: Mailbox | None = None,
     amount: Decimal | None = None,
+    currency: str = "",
 ) -> None:
-    """Open a case inside the caller's transaction; the same open case twice is one (constraints of the model)."""
+    """Open a case inside the caller's transaction; the same open case twice is one (constraints of the model).
+
+    `currency`: of the amount; if empty the receipt's, else euro.
+    """
+    currency = currency or (receipt.currency if receipt else settings.CURRENCY)
     try:
         with transaction.atomic():
             case = Case.objects.create(
-                kind=kind, detail=detail[:300], order=order, payment=payment, receipt=receipt, box=box, amount=amount
-            )
+                kind=kind, detail=detail[:300], order=order, payment=payment, receipt=receipt, box=box, amount=amount,
+                currency=currency,
+            )  # fmt: skip
     except IntegrityError:
         return
     log.warning("case opened: %s %s", case.kind, case.pk)

@@ -16,7 +16,7 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from payments import auto_renewal, cases, methods, refunds, scheduled
+from payments import auto_renewal, cases, free_exit, methods, refunds, scheduled
 from payments.models import Allocation, Case, Payment, PaymentEvent, StoredMethod
 from payments.moves import move
 from payments.providers import get_provider
@@ -25,7 +25,7 @@ from payments.refunds import MOST
 from payments.timing import CHECK_AFTER, wait
 from pecportal import clock, mail
 from pecportal.errors import RefusedError
-from pecportal.formats import euro
+from pecportal.formats import euro, money
 from renewals import settle
 from renewals.models import Order
 
@@ -298,9 +298,10 @@ def _pays(order: Order, payment: Payment, outcome: Outcome, *, given_up: bool, d
     # What an order that is settled already still lacks says nothing: its money is refused below, not here.
     short = order.is_awaiting_payment and amount < due
     if amount != payment.amount or currency != payment.currency or short:
-        arrived = euro(amount) if currency == settings.CURRENCY else f"{amount} {currency}"
+        arrived = money(amount, currency)
         cases.open_case(
             Case.Kind.MONEY_MISMATCH, order=order, payment=payment, amount=amount if amount <= MOST else None,
+            currency=currency,
             detail=_("arrivati %(arrived)s, dovuti %(due)s") % {"arrived": arrived, "due": euro(due)},
         )  # fmt: skip
         return False
@@ -319,7 +320,7 @@ def _pays(order: Order, payment: Payment, outcome: Outcome, *, given_up: bool, d
 
 def after_paid(order_id: int) -> None:
     """What follows a registered payment: fulfilment, and a case for what cannot be given. Repeatable."""
-    settle.fulfil(order_id, on_attention=cases.open_for_attention)
+    settle.fulfil(order_id, on_attention=cases.open_for_attention, also_told=free_exit.facts_for_mail)
 
 
 def cancel_order(*, order_id: int, actor: User, despite_transfer: bool = False, why: str = "") -> None:

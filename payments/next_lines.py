@@ -78,7 +78,7 @@ def _to_pay(order: Order, expiry: date | None, today: date) -> list[Next]:
     lines = [
         Next(
             _("Entro %(day)s") % {"day": il(order.payable_until)},
-            _("Paga l'ordine. Dopo questo giorno l'ordine decade."),
+            _("Paga l'ordine. Dopo questo giorno l'ordine non vale più."),
         ),
         _renewed(order, expiry),
     ]

@@ -18,7 +18,7 @@ from payments.models import AutoRenewal, Case, Payment
 from payments.next_lines import Next
 from payments.screens import Row, expiry_of, main_line, shows_email
 from payments.transfer import BY_BANK, POSTAL
-from pecportal.formats import day, euro, fino, il
+from pecportal.formats import day, euro, fino, il, money
 from renewals import settle
 from renewals.models import Kind, Order
 from renewals.references import creditor_reference
@@ -92,7 +92,7 @@ class Panel:
         return self.situation in CHANGING
 
 
-def situation(order: Order, *, attempts: Iterable[Payment], payable: bool, held: Decimal) -> Situation:
+def situation(order: Order, *, attempts: Iterable[Payment], payable: bool, held: bool) -> Situation:
     """Where an order stands; for one that awaits payment its live or last attempt says it."""
     if order.awaits_collection:
         return Situation.TO_COLLECT
@@ -119,7 +119,7 @@ def panel(order: Order, *, user: User, auto: AutoRenewal | None, today: date) ->
     attempts = list(order.payments.all())
     payable = settle.is_payable(order, today)
     due, held = missing(order), _held(order)
-    where = situation(order, attempts=attempts, payable=payable, held=held)
+    where = situation(order, attempts=attempts, payable=payable, held=bool(held))
     expiry = expiry_of(order)
     title, sentence = _words(order, where, expiry=expiry, due=due, held=held, last=attempts[-1] if attempts else None)
     if where in (Situation.REVERSED, Situation.REFUNDED):
@@ -140,10 +140,10 @@ def panel(order: Order, *, user: User, auto: AutoRenewal | None, today: date) ->
 
 
 def _words(
-    order: Order, where: Situation, *, expiry: date | None, due: Decimal, held: Decimal, last: Payment | None
+    order: Order, where: Situation, *, expiry: date | None, due: Decimal, held: str, last: Payment | None
 ) -> tuple[str, str]:
     numbers = {
-        "due": euro(due), "held": euro(held), "total": euro(order.amount_due), "until": il(order.payable_until),
+        "due": euro(due), "held": held, "total": euro(order.amount_due), "until": il(order.payable_until),
         "fino": fino(order.payable_until), "new_fino": fino(expiry),
         "reason": last.reason.rstrip(".") if last else "", "declared": il(order.transfer_declared_on),
     }  # fmt: skip
@@ -163,8 +163,10 @@ def _texts(order: Order, where: Situation, *, expiry: date | None, reason: str) 
         )
     if where is Situation.FULFILLED and (order.kind != Kind.RENEWAL or expiry is None):
         return _("Ordine completato"), _("Abbiamo ricevuto %(total)s e abbiamo attivato quello che hai ordinato.")
+    if where is Situation.REVERSED and order.kind != Kind.RENEWAL:
+        return order.state_in_words, _("Quello che questo ordine aveva dato alla casella è stato tolto.")
     if where is Situation.TO_COLLECT and expiry is None:
-        return _("Evaso, da incassare"), _(
+        return _("Ordine completato, da pagare"), _(
             "Abbiamo attivato quello che hai ordinato sulla base dell'impegno di pagamento. Aspettiamo %(due)s."
         )
     if where is Situation.FAILED and reason:
@@ -244,7 +246,7 @@ def _plain_texts() -> dict[Situation, tuple[str, str]]:
             _("Abbiamo ricevuto %(total)s e la casella è rinnovata."),
         ),
         Situation.TO_COLLECT: (
-            _("Rinnovata %(new_fino)s: evaso, da incassare"),
+            _("Rinnovata %(new_fino)s, da pagare"),
             _("La casella è rinnovata sulla base dell'impegno di pagamento. Aspettiamo il bonifico di %(due)s."),
         ),
         Situation.ATTENTION: (
@@ -256,12 +258,12 @@ def _plain_texts() -> dict[Situation, tuple[str, str]]:
         ),
         Situation.CANCELLED: (_("Ordine annullato"), _("Non devi pagare nulla per questo ordine.")),
         Situation.LAPSED: (
-            _("Ordine decaduto"),
+            _("Ordine non pagato in tempo"),
             _("Il pagamento non è arrivato in tempo. Non pagare questo ordine: se ti serve, fanne uno nuovo."),
         ),
         Situation.REFUNDED: (_("Ordine rimborsato"), _("Ti abbiamo restituito quanto avevi pagato per questo ordine.")),
         Situation.REVERSED: (
-            _("Ordine stornato"),
+            _("Rinnovo tolto"),
             _("Il rinnovo di questo ordine è stato tolto e la scadenza è tornata indietro."),
         ),
     }
@@ -294,18 +296,21 @@ def _facts(order: Order, where: Situation, *, expiry: date | None, due: Decimal)
 UNMATCHED = (Case.Kind.MONEY_MISMATCH, Case.Kind.MONEY_TOO_LATE, Case.Kind.RECEIPT_OVER)
 
 
-def _held(order: Order) -> Decimal:
-    """Money of this order that staff must still decide about, EUR (R21)."""
-    amounts = Case.objects.filter(order=order, closed_at=None, kind__in=UNMATCHED).values_list("amount", flat=True)
-    return sum((amount for amount in amounts if amount is not None), Decimal(0))
+def _held(order: Order) -> str:
+    """Money of this order that staff must still decide about, each currency by itself; "" where there is none (R21)."""
+    cases = Case.objects.filter(order=order, closed_at=None, kind__in=UNMATCHED, amount__gt=0)
+    sums: dict[str, Decimal] = {}
+    for currency, amount in cases.order_by("currency").values_list("currency", "amount"):
+        sums[currency] = sums.get(currency, Decimal(0)) + (amount or 0)
+    return " + ".join(money(amount, currency) for currency, amount in sums.items())
 
 
-def _money_notice(order: Order, *, due: Decimal, held: Decimal) -> str:
+def _money_notice(order: Order, *, due: Decimal, held: str) -> str:
     """What is said of money that waits for a decision, or of a part that arrived (R21, R21b)."""
     if held:
         return _(
             "Abbiamo ricevuto %(amount)s che non riusciamo ad abbinare: ti rispondiamo entro un giorno lavorativo."
-        ) % {"amount": euro(held)}
+        ) % {"amount": held}
     arrived = order.amount_due - due
     if (order.is_awaiting_payment or order.awaits_collection) and arrived > 0:
         return _("Abbiamo ricevuto %(arrived)s: mancano ancora %(due)s.") % {"arrived": euro(arrived), "due": euro(due)}

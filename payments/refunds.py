@@ -221,6 +221,9 @@ def _come_back(payment: Payment, refund: Refund) -> None:
         detail=_("il rimborso risultava fatto ed è tornato indietro (%(why)s): il cliente non ha il denaro")
         % {"why": refund.reason or _("nessun motivo")},
     )  # fmt: skip
+    order = refund.order or payment.order
+    context = {"order": order, "amount": refund.amount, "box": None}
+    mail.send("refund_returned", to=[order.email, order.owner.email], context=context)
 
 
 def _close_doubt(payment: Payment, resolution: str) -> None:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from accounts.models import FiscalIdentity, User
 from mailboxes import rules as boxes
 from mailboxes.models import Mailbox
-from payments import giving_back
+from payments import free_exit, giving_back
 from payments.methods import name_of
 from payments.models import Allocation, Payment
 from pecportal import clock
@@ -53,7 +53,7 @@ def order_or_404(request: HttpRequest, number: str) -> Order:
     lines = OrderLine.objects.select_related(
         "mailbox__address", "mailbox__next_plan", "domain", "address", "plan", "period", "holder"
     )
-    orders = Order.objects.visible_to(user_of(request)).select_related("owner", "withdrawal")
+    orders = free_exit.with_until(Order.objects.visible_to(user_of(request)).select_related("owner", "withdrawal"))
     return get_object_or_404(orders.prefetch_related(Prefetch("lines", lines), "payments"), number=number)
 
 

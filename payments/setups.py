@@ -1,6 +1,9 @@
 """A method saved without paying (R19): row first, then the provider, then one short transaction on the way back."""
 
+import logging
+import time
 from collections.abc import Callable
+from datetime import timedelta
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -9,8 +12,14 @@ from accounts.models import User
 from payments import auto_renewal, wallet
 from payments.models import MethodSetup, StoredMethod
 from payments.providers import get_provider
-from payments.providers.base import ProviderTimeoutError, Result
+from payments.providers.base import Outcome, ProviderTimeoutError, Result
+from pecportal import clock
 from pecportal.errors import RefusedError
+
+log = logging.getLogger(__name__)
+LEFT_AFTER = timedelta(days=1)  # a page of a provider is good for some hours
+ASKED_FOR = timedelta(days=7)  # how long one that does not answer is asked about a setup nobody came back from
+MOST = 5000  # of one run
 
 
 class SetupUnavailableError(RefusedError):
@@ -50,6 +59,10 @@ def finish(setup_id: int) -> StoredMethod | None:
         outcome = get_provider(setup.provider).fetch_setup(setup)
     except ProviderTimeoutError:
         return None
+    return _record(setup_id, outcome)
+
+
+def _record(setup_id: int, outcome: Outcome) -> StoredMethod | None:
     with transaction.atomic(durable=True):
         setup = MethodSetup.objects.select_for_update(no_key=True, of=("self",)).get(pk=setup_id)
         if setup.status != MethodSetup.Status.OPEN:
@@ -70,3 +83,26 @@ def finish(setup_id: int) -> StoredMethod | None:
         if setup.replaces_id is not None and setup.replaces_id != method.pk:
             wallet.replace(old_id=setup.replaces_id, new=method)
     return method
+
+
+def close_left_open(*, seconds: float = 200) -> int:
+    """Close the setups that nobody came back from for a day; returns how many were closed (beat, every day).
+
+    The provider is asked one last time: a method that was given there is kept, as its return page would have done. One
+    that does not answer is asked again, for a week.
+    """
+    now, stop_at, closed = clock.now(), time.monotonic() + seconds, 0
+    left = MethodSetup.objects.filter(status=MethodSetup.Status.OPEN, created_at__lt=now - LEFT_AFTER)
+    for setup in list(left.select_related("login").order_by("created_at")[:MOST]):
+        if time.monotonic() >= stop_at:
+            break
+        try:
+            _record(setup.pk, get_provider(setup.provider).fetch_setup(setup))
+        except Exception as error:
+            if not isinstance(error, ProviderTimeoutError):
+                log.exception("setup %s could not be asked about", setup.pk)
+            if setup.created_at > now - ASKED_FOR:
+                continue
+        still_open = MethodSetup.objects.filter(pk=setup.pk, status=MethodSetup.Status.OPEN)
+        closed += still_open.update(status=MethodSetup.Status.FAILED)
+    return closed

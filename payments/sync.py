@@ -5,7 +5,6 @@ import time
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.conf import settings
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
@@ -16,7 +15,7 @@ from payments.providers.base import Result, Seen
 from payments.timing import wait
 from pecportal import clock
 from pecportal.errors import RefusedError
-from pecportal.formats import euro
+from pecportal.formats import money
 from renewals.models import Order
 
 log = logging.getLogger(__name__)
@@ -131,15 +130,15 @@ def _note_stranger(provider: str, seen: Seen) -> None:
     mark = f"({seen.remote_id})"
     if Case.objects.filter(kind=Case.Kind.MONEY_UNKNOWN, detail__endswith=mark).exists():
         return
-    in_euro = seen.outcome.currency == settings.CURRENCY
-    amount = euro(seen.outcome.amount) if in_euro else f"{seen.outcome.amount} {seen.outcome.currency}"
+    currency = seen.outcome.currency
     detail = _("%(amount)s presso %(provider)s, di cui non c'è un pagamento") % {
-        "amount": amount, "provider": provider,
+        "amount": money(seen.outcome.amount, currency), "provider": provider,
     }  # fmt: skip
-    fits = in_euro and seen.outcome.amount <= flows.MOST
+    fits = seen.outcome.amount <= flows.MOST
     cases.open_case(
-        Case.Kind.MONEY_UNKNOWN, amount=seen.outcome.amount if fits else None, detail=f"{detail[:170]} {mark}"
-    )
+        Case.Kind.MONEY_UNKNOWN, amount=seen.outcome.amount if fits else None, currency=currency,
+        detail=f"{detail[:170]} {mark}",
+    )  # fmt: skip
 
 
 def work_off_event(event_id: int) -> None:

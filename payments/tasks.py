@@ -7,7 +7,7 @@ from datetime import timedelta
 from celery import shared_task
 from django.conf import settings
 
-from payments import charging, reconciliation, refunds, sync, wallet
+from payments import charging, reconciliation, refunds, setups, sync, wallet
 from payments.models import ProviderEvent
 from payments.providers import PROVIDERS
 from pecportal import clock
@@ -41,6 +41,11 @@ def charge_due() -> None:
 @shared_task
 def forget_removed() -> None:
     wallet.forget_removed()
+
+
+@shared_task
+def close_left_open_setups() -> None:
+    setups.close_left_open()
 
 
 @shared_task

@@ -4,9 +4,10 @@ A method belongs to the login that gave it: every function asks for that login. 
 """
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 
 from django.db import transaction
@@ -25,7 +26,7 @@ from pecportal import clock, mail
 from pecportal.errors import RefusedError
 
 log = logging.getLogger(__name__)
-FORGET_FOR = timedelta(days=7)  # how long a provider that was away is asked again to forget
+MOST = 5000  # methods that one run asks the providers to forget
 Status = ScheduledCharge.Status
 
 
@@ -171,14 +172,18 @@ def _nudge() -> None:
     forget_removed.delay()
 
 
-def forget_removed() -> int:
-    """Ask the providers to forget the methods removed in the last days; asking again changes nothing there.
+def forget_removed(*, seconds: float = 200) -> int:
+    """Ask the providers to forget the removed methods, each until its provider has confirmed it; returns how many did.
 
-    Not while an attempt with one is live: its money may still be asked about.
+    Every day, however long a provider is away: a card that its owner took away must not stay with it. Asking again
+    changes nothing there. Not while an attempt with one is live: its money may still be asked about. The latest first,
+    so that some that can never be forgotten do not keep the others waiting.
     """
-    since = clock.now() - FORGET_FOR
-    done = 0
-    for method in StoredMethod.objects.filter(removed_at__gte=since).order_by("removed_at"):
+    stop_at, done = time.monotonic() + seconds, 0
+    due = StoredMethod.objects.filter(removed_at__isnull=False, forgotten_at=None).order_by("-removed_at")
+    for method in list(due[:MOST]):
+        if time.monotonic() >= stop_at:
+            break
         if Payment.objects.live().filter(method=method).exists():
             continue
         try:
@@ -188,5 +193,7 @@ def forget_removed() -> int:
         except Exception:
             log.exception("method %s could not be forgotten; it is asked again", method.pk)
         else:
-            done += 1
+            # Given once more meanwhile, it is another removal that will have to be told.
+            same = StoredMethod.objects.filter(pk=method.pk, removed_at=method.removed_at)
+            done += same.update(forgotten_at=clock.now())
     return done

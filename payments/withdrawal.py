@@ -1,22 +1,25 @@
-"""Recesso: a consumer leaves a contract within 14 days, on the screen, in two steps (R26b; arts. 52, 54-bis, 57 cod.
-consumo). Money that was kept and money that goes back add up to what was paid, to the cent."""
+"""Recesso: a consumer leaves a contract on the screen, in two steps. Within 14 days (R26b; arts. 52, 54-bis, 57 cod.
+consumo); after them, an automatic renewal that was not announced in time, until the next expiry (R25, see free_exit).
+Money that was kept and money that goes back add up to what was paid, to the cent."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 
 from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from mailboxes.models import Domain, Mailbox
-from mailboxes.reversals import refusal_to_reverse
-from payments import auto_renewal, cases, refunds
+from mailboxes.reversals import dates_after, refusal_to_reverse
+from mailboxes.rules import Reversal
+from payments import auto_renewal, cases, free_exit, refunds
 from payments.giving_back import CENT, give_back, lock_money, money_of, promised, split, take_back
-from payments.models import AutoRenewal, Receipt, Refund, Withdrawal
+from payments.models import AutoRenewal, Payment, Receipt, Refund, Withdrawal
 from pecportal import clock, mail
 from pecportal.errors import RefusedError
-from pecportal.formats import day, euro, il
+from pecportal.formats import day, euro, fino, il
 from renewals import settle
 from renewals.models import Kind, Order, OrderLine
 
@@ -63,35 +66,70 @@ def refusal(order: Order, *, user: User, today: date) -> str:
         return _(
             "Il recesso entro 14 giorni è per i consumatori: questo ordine è di un'impresa o di un professionista."
         )
-    if order.owner_id != user.pk and order.placed_by_id != user.pk:
+    if not _is_theirs(order, user):
         return _("Da questo ordine può recedere solo chi lo ha fatto o l'account a cui è intestato.")
     if Withdrawal.objects.filter(order=order).exists():
         return _("Sei già receduto da questo ordine: la ricevuta è nell'e-mail che ti abbiamo mandato.")
     if order.is_awaiting_payment:
         return _("L'ordine non è ancora pagato: per lasciarlo basta annullarlo.")
     if order.status not in OPEN_TO_IT:
-        return _("L'ordine è %(status)s: non c'è niente da cui recedere.") % {
-            "status": order.get_status_display().lower()
-        }
-    if today > last_day(order):
-        return _("I 14 giorni per recedere sono finiti il %(day)s. Se c'è un problema, scrivi all'assistenza.") % {
-            "day": day(last_day(order))
-        }
+        return _("Non c'è niente da cui recedere: l'ordine risulta «%(state)s».") % {"state": order.state_in_words}
+    if today > last_day(order) and (why := _refusal_after_14_days(order, user=user, today=today)):
+        return why
     for line in order.lines.all():
         if line.period is not None and (why := refusal_to_reverse(line.period, today=today)):
             later = _later_order(order, line.mailbox or line.domain)
-            if later is not None:
-                if line.domain_id:
-                    told = _(
-                        "Dopo questo ordine il dominio è stato rinnovato ancora: recedi prima dall'ordine %(order)s."
-                    )
-                else:
-                    told = _(
-                        "Dopo questo ordine la casella è stata rinnovata ancora: recedi prima dall'ordine %(order)s."
-                    )
-                return told % {"order": later}
-            return why
+            return why if later is None else _leave_later_first(later, line, user=user, today=today)
     return ""
+
+
+def _leave_later_first(later: Order, line: OrderLine, *, user: User, today: date) -> str:
+    if until(later, user=user, today=today) is None:
+        if line.domain_id:
+            told = _(
+                "Dopo questo ordine il dominio è stato rinnovato con l'ordine %(order)s, da cui qui non puoi più "
+                "recedere: scrivi all'assistenza."
+            )
+        else:
+            told = _(
+                "Dopo questo ordine la casella è stata rinnovata con l'ordine %(order)s, da cui qui non puoi più "
+                "recedere: scrivi all'assistenza."
+            )
+    elif line.domain_id:
+        told = _("Dopo questo ordine il dominio è stato rinnovato ancora: recedi prima dall'ordine %(order)s.")
+    else:
+        told = _("Dopo questo ordine la casella è stata rinnovata ancora: recedi prima dall'ordine %(order)s.")
+    return told % {"order": later}
+
+
+def _refusal_after_14_days(order: Order, *, user: User, today: date) -> str:
+    free = free_exit.ends_on(order)
+    if free is None:
+        return _("I 14 giorni per recedere sono finiti il %(day)s. Se c'è un problema, scrivi all'assistenza.") % {
+            "day": day(last_day(order))
+        }
+    if today > free:
+        return _("Potevi recedere senza costi %(fino)s: quel periodo è finito.") % {"fino": fino(free)}
+    for space in free_exit.space_on_top(order):
+        if _is_theirs(space, user):  # who cannot leave it is not kept from leaving this one
+            return _(
+                "Con questo rinnovo finisce anche lo spazio aggiunto con l'ordine %(order)s: recedi prima da quello, "
+                "così ti restituiamo anche la sua parte."
+            ) % {"order": space}
+    return ""
+
+
+def _is_theirs(order: Order, user: User) -> bool:
+    """Whether `user` made the contract: the account it is in the name of, or the login that ordered it.
+
+    Nobody orders an automatic renewal: of a mailbox login is what its own method paid (R24b).
+    """
+    if user.pk in (order.owner_id, order.placed_by_id):
+        return True
+    if order.placed_by_id is not None or not user.is_mailbox:
+        return False
+    paid = (Payment.Status.REGISTERED, Payment.Status.REFUNDED)
+    return Payment.objects.filter(order=order, started_by=None, method__login=user, status__in=paid).exists()
 
 
 def _later_order(order: Order, target: Mailbox | Domain | None) -> Order | None:
@@ -104,13 +142,30 @@ def _later_order(order: Order, target: Mailbox | Domain | None) -> Order | None:
 
 
 def until(order: Order, *, user: User, today: date) -> date | None:
-    """The last day, where the page of an order shows «Recedere dal contratto qui»; else None. Asks for nothing.
+    """The last day, where the page of an order shows «Recedere dal contratto qui»; else None.
 
-    An order that was withdrawn from is none of OPEN_TO_IT any more.
+    An order that was withdrawn from is none of OPEN_TO_IT any more. Of orders read with free_exit.with_until nothing
+    is asked, but whose an automatic renewal is where a mailbox login looks at it.
     """
-    shown = order.is_consumer and order.status in OPEN_TO_IT and today <= last_day(order)
-    own = order.owner_id == user.pk or order.placed_by_id == user.pk
-    return last_day(order) if shown and own else None
+    if not order.is_consumer or order.status not in OPEN_TO_IT:
+        return None
+    last = max(last_day(order), free_exit.ends_on(order) or last_day(order))
+    return last if today <= last and _is_theirs(order, user) else None
+
+
+def free_until(order: Order, *, user: User, today: date) -> date | None:
+    """The last day on which `user` may leave an order free of costs for want of a notice in time (R25); else None."""
+    free = free_exit.ends_on(order)
+    return free if free is not None and until(order, user=user, today=today) is not None and today <= free else None
+
+
+def dates_if_left(order: Order, *, today: date) -> Reversal | None:
+    """Expiry and deletion day of the box of an order that may be left today; None where no date moves."""
+    periods = [line.period for line in order.lines.all() if line.period is not None]
+    try:
+        return dates_after(periods[0], today=today) if len(periods) == 1 else None
+    except ValueError:  # taken back, or renewed once more, while the page was being made
+        return None
 
 
 def told(order: Order) -> tuple[str, str] | None:
@@ -151,14 +206,14 @@ def _spans(order: Order) -> list[tuple[date, date]]:
 
 
 def offer(order: Order, *, today: date) -> Offer:
-    """What leaving an order today gives back, and why so much (R26b)."""
-    parts = money_of(order)
+    """What leaving an order today gives back, and why so much (R26b); after the 14 days, by R25 (free_exit)."""
+    parts, free = money_of(order), today > last_day(order)
     held = sum((part.amount for part in parts), Decimal(0)) - promised(order)
     kept, reason = Decimal(0), _("Tutto: l'ordine non è ancora cominciato.")
     if order.status == Order.Status.FULFILLED:
         spans = _spans(order)
         begun = [span for span in spans if span[0] <= today]
-        if not order.immediate_start:
+        if not order.immediate_start and not free:
             reason = _("Tutto: non avevi chiesto che il servizio cominciasse subito.")
         elif not spans:
             reason = _("Tutto.")
@@ -168,13 +223,29 @@ def offer(order: Order, *, today: date) -> Offer:
             (starts, ends), used_from = begun[0], clock.rome_date(order.fulfilled_at) if order.fulfilled_at else today
             kept = min(held, pro_rata(order.amount_due, starts=starts, ends=ends, used_from=used_from, today=today))
             used = (min(today, ends) - max(starts, used_from)).days + 1
-            reason = _(
-                "Avevi chiesto di cominciare subito: tratteniamo %(kept)s per i giorni goduti (%(used)s di %(all)s)."
-            ) % {"kept": euro(kept), "used": used, "all": (ends - starts).days + 1}
+            enjoyed = _("%(kept)s per i giorni goduti (%(used)s di %(all)s)") % {
+                "kept": euro(kept), "used": used, "all": (ends - starts).days + 1,
+            }  # fmt: skip
+            reason = (_free_words() if free else _("Avevi chiesto di cominciare subito: tratteniamo %s.")) % enjoyed
     taken = split(parts, held - kept)
     by_bank = sum((part.amount for part in taken if isinstance(part.source, Receipt)), Decimal(0))
-    auto = AutoRenewal.objects.filter(order=order, ended_at=None).exists()
-    return Offer(amount=held - kept, kept=kept, by_bank=by_bank, reason=reason, ends_auto=auto)
+    ends_auto = _consents_that_end(order).exists()
+    return Offer(amount=held - kept, kept=kept, by_bank=by_bank, reason=reason, ends_auto=ends_auto)
+
+
+def _free_words() -> str:
+    return _(
+        "Recedi senza costi, perché l'avviso del rinnovo automatico non ti era arrivato in tempo: tratteniamo solo %s, "
+        "oggi compreso."
+    )
+
+
+def _consents_that_end(order: Order) -> QuerySet[AutoRenewal]:
+    """What the order's payment switched on; of a renewal that R25 lets go, whatever would renew its box again."""
+    which = Q(order=order)
+    if order.kind == Kind.RENEWAL and free_exit.ends_on(order) is not None:
+        which |= Q(box__in=order.lines.values("mailbox"))
+    return AutoRenewal.objects.filter(which, ended_at=None)
 
 
 def loses_archive(order: Order) -> bool:
@@ -211,7 +282,9 @@ def withdraw(*, order_id: int, user: User, name: str, email: str, iban: str, sho
             order=order, declared_by=user, declared_at=now, name=name, email=email,
             iban=iban if found.by_bank else "", amount=found.amount, kept=found.kept,
         )  # fmt: skip
-        why = _("recesso del consumatore")
+        late = today > last_day(order)
+        why = _("recesso senza costi: avviso del rinnovo non in tempo") if late else _("recesso del consumatore")
+        consents = list(_consents_that_end(order).values_list("pk", flat=True))
         by_bank = give_back(order, amount=found.amount, actor=user, why=why)
         settle.give_up(order, why=why, actor=user)  # what it has not given yet
         cases.close_lines(order=order, actor=user, resolution=why)
@@ -219,12 +292,13 @@ def withdraw(*, order_id: int, user: User, name: str, email: str, iban: str, sho
             take_back(order, why=why, actor=user)
         ids = [i for i in order.lines.values_list("mailbox_id", flat=True) if i]
         boxes = list(Mailbox.objects.locked().filter(pk__in=ids).select_related("address").order_by("pk"))
-        ended = auto_renewal.end_with_order(order=order, boxes=boxes)
+        ended = auto_renewal.end_with_order(consents=consents, boxes=boxes)
         context: dict[str, object] = {
             "order": order, "withdrawal": done, **settle.subject_of(order),
             "moment": now.astimezone(clock.ROME),
             "reason": found.reason, "by_bank": by_bank, "elsewhere": done.amount - by_bank,
             "iban_end": done.iban[-4:], "auto_ended": bool(ended),
+            "by_itself": order.placed_by_id is None,
         }  # fmt: skip
         mail.send("withdrawal", to=[email], context=context)
         if order.owner.email.lower() != email.lower():

@@ -28,6 +28,7 @@ TIMETABLE: dict[str, tuple[str, dict[str, str] | int]] = {
     "payments: automatic renewals": ("payments.tasks.charge_due", {"minute": "10", "hour": "6"}),
     "payments: automatic renewals, catch up": ("payments.tasks.charge_due", {"minute": "40", "hour": "*/3"}),
     "payments: forget removed methods": ("payments.tasks.forget_removed", {"minute": "20", "hour": "4"}),
+    "payments: close setups left open": ("payments.tasks.close_left_open_setups", {"minute": "25", "hour": "4"}),
     "mailboxes: tell the platform": ("mailboxes.tasks.sync_platform", 60),
     "mail: send the queue": ("pecportal.tasks.send_mail", 60),
 }

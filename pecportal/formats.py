@@ -4,6 +4,7 @@ from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 
 from django import template
+from django.conf import settings
 from django.utils import formats
 from django.utils.html import format_html
 from django.utils.translation import get_language, ngettext
@@ -22,6 +23,13 @@ def euro(amount: Decimal | None) -> str:
         return ""
     sign = "€\u00a0" if _writes_italian() else "€"
     return sign + formats.number_format(amount, decimal_pos=2, use_l10n=True, force_grouping=True)
+
+
+def money(amount: Decimal | None, currency: str) -> str:
+    """€ 12,08, and of another currency 12,08 USD: money that came in dollars is no euro."""
+    if amount is None or currency == settings.CURRENCY:
+        return euro(amount)
+    return f"{formats.number_format(amount, decimal_pos=2, use_l10n=True, force_grouping=True)}\u00a0{currency}"
 
 
 @register.filter

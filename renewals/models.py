@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import FiscalIdentity, InvoiceAddressee, User
 from mailboxes.models import Address, Domain, Mailbox, PaidPeriod, Plan
+from renewals import words
 
 HALF_CENT = Decimal("0.005")
 NUMBER_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # nothing that reads like something else; 32 letters, six of them
@@ -151,6 +152,11 @@ class Order(models.Model):
     def awaits_collection(self) -> bool:
         """Fulfilled on a public body's commitment, the money still to come: evaso, da incassare (R26c)."""
         return self.status == self.Status.FULFILLED and self.collected_at is None
+
+    @property
+    def state_in_words(self) -> str:
+        """The status for whoever ordered; staff read `get_status_display`."""
+        return words.order_state(status=self.status, kind=self.kind, to_collect=self.awaits_collection)
 
     @property
     def payable_until(self) -> date:

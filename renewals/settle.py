@@ -167,12 +167,16 @@ def _fix_fiscal_data(orders: Sequence[Order], now: datetime) -> None:
         BillingSnapshot.objects.filter(order__in=kept).update(fixed_at=now)
 
 
-def fulfil(order_id: int, *, on_attention: Callable[[int], None] | None = None) -> bool:
+def fulfil(
+    order_id: int, *, on_attention: Callable[[int], None] | None = None,
+    also_told: Callable[[Order], dict[str, object]] | None = None,
+) -> bool:  # fmt: skip
     """Give what a paid order bought, in one transaction; safe to call again, a second call adds nothing (R15).
 
     Returns True when the order was fulfilled now. A line that cannot be fulfilled goes to attention, and the order with
     it: staff decide, the money is not lost. `on_attention` is called then with the order's id, in the same transaction:
-    what staff must see is there, or the order is still paid and tried again.
+    what staff must see is there, or the order is still paid and tried again. `also_told`: what the mail says more of
+    the order, asked once it is fulfilled.
     """
     today = clock.today()
     with transaction.atomic(durable=True):
@@ -191,7 +195,7 @@ def fulfil(order_id: int, *, on_attention: Callable[[int], None] | None = None) 
                 on_attention(order_id)
             return False
         _move(order, Order.Status.FULFILLED, why=_("tutte le righe evase"), fulfilled_at=clock.now())
-        _tell_fulfilled(order, given)
+        _tell_fulfilled(order, given, more=also_told(order) if also_told else {})
         transaction.on_commit(nudge_platform, robust=True)
     for box_id in given.changes:
         box_flows.start_change(box_id=box_id, today=today)
@@ -217,7 +221,7 @@ def fulfil_committed(order: Order, *, why: str, actor: User, split_payment: bool
     if given.refused:
         raise CannotGiveError(given.refused[0][1])
     _move(order, Order.Status.FULFILLED, why=why, actor=actor, fulfilled_at=now)
-    _tell_fulfilled(order, given)
+    _tell_fulfilled(order, given, more={})
     transaction.on_commit(nudge_platform, robust=True)
     for box_id in given.changes:
         transaction.on_commit(partial(box_flows.start_change, box_id=box_id, today=today), robust=True)
@@ -305,13 +309,13 @@ def _fulfil_line(line: OrderLine, box: Mailbox | None, order: Order, today: date
     return ""
 
 
-def _tell_fulfilled(order: Order, given: _Given) -> None:
+def _tell_fulfilled(order: Order, given: _Given, *, more: dict[str, object]) -> None:
     """Conferma pagamento with the new expiry: to the order's e-mail and to the account's when that is another (R12)."""
     told = [given.boxes[line.mailbox_id] for line in given.lines if line.mailbox_id]
     if given.domain is not None:  # all that have its dates now, also what was opened since (R17)
         told = [box for box in given.boxes.values() if box.owner_id == order.owner_id]
     context = {
-        "order": order, "boxes": told, "box": told[0] if told else None, "domain": given.domain,
+        "order": order, "boxes": told, "box": told[0] if told else None, "domain": given.domain, **more,
     }  # fmt: skip
     mail.send("order_fulfilled", to=[order.email, order.owner.email], context=context)
 

@@ -20,6 +20,26 @@ ALREADY_ORDERED = gettext_lazy(
 )
 
 
+def order_state(*, status: str, kind: str, to_collect: bool) -> str:
+    """Where an order stands, as a customer says it; the names of Order.Status are the staff's."""
+    if status == "fulfilled":
+        done = {
+            "space": _("Spazio attivato"),
+            "purchase": _("Acquisto completato"),
+        }.get(kind, _("Rinnovo completato"))
+        return _("%(done)s, da pagare") % {"done": done} if to_collect else done
+    if status == "reversed":
+        return {"space": _("Spazio tolto"), "purchase": _("Acquisto annullato")}.get(kind, _("Rinnovo tolto"))
+    return {
+        "awaiting_payment": _("In attesa di pagamento"),
+        "paid": _("Pagato, lo stiamo completando"),
+        "attention": _("Pagato, lo sta guardando una persona"),
+        "cancelled": _("Annullato"),
+        "lapsed": _("Non pagato in tempo"),
+        "refunded": _("Rimborsato"),
+    }[status]
+
+
 def not_offered(reason: Reason, box: Mailbox, number: str = "") -> str:
     """Why Rinnova is not offered, and the way out (R4)."""
     sentences = {

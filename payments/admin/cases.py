@@ -14,12 +14,12 @@ from unfold.decorators import action, display
 
 from mailboxes.admin.base import MOST_FOUND, who
 from mailboxes.admin.finding import boxes_found
-from mailboxes.admin.shown import badge, shown
+from mailboxes.admin.shown import NOTHING, badge, shown
 from mailboxes.models import Mailbox
 from payments import cases
 from payments.models import Case
 from pecportal.errors import RefusedError
-from pecportal.formats import euro
+from pecportal.formats import money
 from renewals.models import Order
 
 from .forms import ReasonForm
@@ -42,7 +42,7 @@ class OpenFilter(admin.SimpleListFilter):
 
 @admin.register(Case)
 class CaseAdmin(CaseActions):
-    list_display = ("kind", "state", "detail", "amount_in_euro", "order_link", "box_link", "opened", "closed_by")
+    list_display = ("kind", "state", "detail", "in_its_currency", "order_link", "box_link", "opened", "closed_by")
     list_filter = (OpenFilter, "kind")
     list_select_related = ("order", "box__address", "receipt", "closed_by")
     search_fields = ("detail",)  # the box to type in; see get_search_results
@@ -50,11 +50,10 @@ class CaseAdmin(CaseActions):
     ordering = (F("closed_at").asc(nulls_first=True), "-id")
     actions_detail = ("refund", "attribute", "close")
     fieldsets = (
-        (None, {"fields": (("kind", "state"), "detail", ("amount_in_euro", "opened"))}),
+        (None, {"fields": (("kind", "state"), "detail", ("in_its_currency", "opened"))}),
         (gettext_lazy("Di che cosa"), {"fields": (("order_link", "box_link"), ("payment_link", "receipt_link"))}),
         (gettext_lazy("Decisione"), {"fields": (("closed", "closed_by"), "resolution")}),
     )
-    amount_in_euro = shown("amount", gettext_lazy("Importo"))
     opened = shown("opened_at", gettext_lazy("Aperto il"))
     closed = shown("closed_at", gettext_lazy("Chiuso il"))
     order_link = shown("order", gettext_lazy("Ordine"))
@@ -84,6 +83,10 @@ class CaseAdmin(CaseActions):
     def has_close_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return request.user.has_perm("payments.change_case")
 
+    @display(description=gettext_lazy("Importo"))
+    def in_its_currency(self, case: Case) -> str:
+        return money(case.amount, case.currency) or NOTHING
+
     @display(description=gettext_lazy("Stato"))
     def state(self, case: Case) -> SafeString:
         return badge("danger", _("Aperto")) if case.closed_at is None else badge("success", _("Chiuso"))
@@ -109,7 +112,7 @@ class CaseAdmin(CaseActions):
             intro=_("Chiudere scrive la decisione e non muove denaro: prima rimborsa o attribuisci, poi chiudi."),
             facts=[
                 (_("Che cosa è successo"), case.detail),
-                (_("Importo"), euro(case.amount) or "-"),
+                (_("Importo"), money(case.amount, case.currency) or "-"),
                 (_("Ordine"), case.order or "-"),
                 (_("Casella"), case.box or "-"),
             ],

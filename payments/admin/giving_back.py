@@ -19,7 +19,7 @@ from mailboxes.admin.shown import badge, link, shown
 from payments import giving_back
 from payments.models import Case, Receipt, Refund
 from pecportal.errors import RefusedError
-from pecportal.formats import euro
+from pecportal.formats import euro, money
 from renewals.models import Order, OrderLine
 
 from .forms import AllocateForm, ReasonForm, text
@@ -80,7 +80,7 @@ class CaseActions(ReadOnlyAdmin):
     def case_facts(self, case: Case) -> list[tuple[str, object]]:
         facts: list[tuple[str, object]] = [
             (_("Che cosa è successo"), case.detail),
-            (_("Si può restituire"), euro(giving_back.left_of_case(case))),
+            (_("Si può restituire"), money(giving_back.left_of_case(case), case.currency)),
             (_("Ordine"), case.order or "-"),
         ]
         withdrawal = getattr(case.order, "withdrawal", None) if case.order else None

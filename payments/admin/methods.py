@@ -17,6 +17,8 @@ from mailboxes.admin.shown import badge, shown
 from mailboxes.models import Mailbox
 from payments.models import AutoRenewal, ScheduledCharge, StoredMethod
 
+from .named import ProviderFilter, named
+
 
 def masked(remote_id: str) -> str:
     """The last four characters of a provider's id: enough to tell two apart, useless to charge."""
@@ -62,15 +64,17 @@ class AutoRenewalInline(ReadOnlyInline):
 
 @admin.register(StoredMethod)
 class StoredMethodAdmin(ReadOnlyAdmin):
-    list_display = ("label", "provider", "login", "expires", "state", "saved")
-    list_filter = (RemovedFilter, "provider")
+    list_display = ("label", "by", "login", "expires", "state", "saved")
+    list_filter = (RemovedFilter, ProviderFilter)
     list_select_related = ("login",)
     search_fields = ("login__username__exact",)
     search_help_text = gettext_lazy("Username per intero")
     ordering = ("-id",)
     inlines = (AutoRenewalInline,)
-    fields = (("label", "state"), ("provider", "remote"), ("login", "expires"), ("saved", "removed"))
+    fields = (("label", "state"), ("by", "remote"), ("login", "expires"), ("saved", "removed"), "forgotten")
+    by = named("provider", gettext_lazy("Gestore"))
     saved = shown("created_at", gettext_lazy("Salvato il"))
+    forgotten = shown("forgotten_at", gettext_lazy("Dimenticato dal gestore il"))
     removed = shown("removed_at", gettext_lazy("Tolto il"))
 
     @display(description=gettext_lazy("Id presso il gestore"))

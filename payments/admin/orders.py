@@ -22,11 +22,12 @@ from payments import bank, commitments, flows
 from payments.models import Allocation, Case, Payment
 from pecportal.errors import RefusedError
 from pecportal.formats import day as in_words
-from pecportal.formats import euro, years
+from pecportal.formats import euro, money, years
 from renewals.models import Order, OrderEvent, OrderLine
 
 from .forms import CancelForm, CommitmentForm
 from .giving_back import OrderActions
+from .named import MethodFilter, named
 from .sums import missing_of
 
 COLOURS = {
@@ -89,8 +90,9 @@ class LineInline(ReadOnlyInline):
 
 class PaymentInline(ReadOnlyInline):
     model = Payment
-    fields = ("page", "provider", "paid", "remote_id", "reason", "started", "registered")
+    fields = ("page", "by", "paid", "remote_id", "reason", "started", "registered")
     related = ("order",)
+    by = named("provider", gettext_lazy("Gestore"))
     paid = shown("amount", gettext_lazy("Importo"))
     started = shown("created_at", gettext_lazy("Avviato il"))
     registered = shown("registered_at", gettext_lazy("Registrato il"))
@@ -139,9 +141,12 @@ class EventInline(ReadOnlyInline):
 class CaseInline(ReadOnlyInline):
     model = Case
     fields = ("page", "detail", "worth", "opened", "closed", "resolution")
-    worth = shown("amount", gettext_lazy("Importo"))
     opened = shown("opened_at", gettext_lazy("Aperto il"))
     closed = shown("closed_at", gettext_lazy("Chiuso il"))
+
+    @display(description=gettext_lazy("Importo"))
+    def worth(self, case: Case) -> str:
+        return money(case.amount, case.currency) or NOTHING
 
     @display(description=gettext_lazy("Caso"))
     def page(self, case: Case) -> SafeString | str:
@@ -163,8 +168,8 @@ def orders_found(term: str) -> Q:
 
 @admin.register(Order)
 class OrderAdmin(OrderActions):
-    list_display = ("page", "state", "kind", "owner", "total_in_euro", "method", "confirmed", "payable_through")
-    list_filter = ("status", "kind", "method")
+    list_display = ("page", "state", "kind", "owner", "total_in_euro", "pays_by", "confirmed", "payable_through")
+    list_filter = ("status", "kind", MethodFilter)
     list_select_related = ("owner",)
     search_fields = ("number",)  # the box to type in; orders_found decides what it searches
     search_help_text = gettext_lazy(
@@ -189,7 +194,7 @@ class OrderAdmin(OrderActions):
         ),
         (
             gettext_lazy("Pagamento"),
-            {"fields": (("method", "declared"), ("reference", "payable_through"), ("paid", "collected"), "promised")},
+            {"fields": (("pays_by", "declared"), ("reference", "payable_through"), ("paid", "collected"), "promised")},
         ),
         (
             gettext_lazy("Contratto"),
@@ -203,6 +208,7 @@ class OrderAdmin(OrderActions):
             },
         ),
     )
+    pays_by = named("method", gettext_lazy("Metodo scelto"))
     total_in_euro = shown("total", gettext_lazy("Totale"))
     due_in_euro = shown("amount_due", gettext_lazy("Da pagare"))
     net = shown("taxable", gettext_lazy("Imponibile"))

@@ -12,9 +12,10 @@ from unfold.decorators import display
 from mailboxes.admin.base import MOST_FOUND, ReadOnlyAdmin, ReadOnlyInline
 from mailboxes.admin.shown import NOTHING, badge, shown
 from payments.models import Payment, PaymentEvent, ProviderEvent
-from pecportal.formats import euro
+from pecportal.formats import money
 from renewals.models import Order
 
+from .named import ProviderFilter, named
 from .orders import AllocationInline, CaseInline, orders_found
 
 COLOURS = {
@@ -53,23 +54,24 @@ class PaymentAdmin(ReadOnlyAdmin):
         "order",
         "state",
         "amount_in_euro",
-        "provider",
+        "by",
         "remote_id",
         "created_at",
         "registered_at",
         "reason",
     )
-    list_filter = ("status", "provider")
+    list_filter = ("status", ProviderFilter)
     list_select_related = ("order",)
     search_fields = ("remote_id",)  # the box to type in; see get_search_results
     search_help_text = gettext_lazy("Id presso il gestore, numero d'ordine, indirizzo PEC o account")
     ordering = ("-id",)
     inlines = (PaymentEventInline, AllocationInline, CaseInline)
     fieldsets = (
-        (None, {"fields": (("order", "state"), ("amount_in_euro", "provider"), "remote_id", "reason")}),
+        (None, {"fields": (("order", "state"), ("amount_in_euro", "by"), "remote_id", "reason")}),
         (gettext_lazy("Quando"), {"fields": (("started", "registered"), ("next_check", "times_asked"))}),
         (gettext_lazy("Chi e come"), {"fields": (("started_by", "with_method"), ("agreed", "agreed_text"))}),
     )
+    by = named("provider", gettext_lazy("Gestore"))
     started = shown("created_at", gettext_lazy("Avviato il"))
     registered = shown("registered_at", gettext_lazy("Registrato il"))
     next_check = shown("next_check_at", gettext_lazy("Da richiedere il"))
@@ -92,15 +94,16 @@ class PaymentAdmin(ReadOnlyAdmin):
 
     @display(description=gettext_lazy("Importo"))
     def amount_in_euro(self, payment: Payment) -> str:
-        return euro(payment.amount) if payment.currency == "EUR" else f"{payment.amount} {payment.currency}"
+        return money(payment.amount, payment.currency)
 
 
 @admin.register(ProviderEvent)
 class ProviderEventAdmin(ReadOnlyAdmin):
-    list_display = ("provider", "event", "about", "received", "processed")
-    list_filter = ("provider", ("processed_at", admin.EmptyFieldListFilter))
+    list_display = ("event", "by", "about", "received", "processed")
+    list_filter = (ProviderFilter, ("processed_at", admin.EmptyFieldListFilter))
     search_fields = ("event_id__exact", "remote_id__exact")
-    fields = (("provider", "event"), ("about", "received"), "processed")
+    fields = (("by", "event"), ("about", "received"), "processed")
+    by = named("provider", gettext_lazy("Gestore"))
     event = shown("event_id", gettext_lazy("Id dell'evento"))
     about = shown("remote_id", gettext_lazy("Id del pagamento"))
     received = shown("received_at", gettext_lazy("Ricevuto il"))

@@ -21,7 +21,7 @@ from payments.models import Allocation, Receipt
 from pecportal import clock
 from pecportal.errors import RefusedError
 from pecportal.formats import day as in_words
-from pecportal.formats import euro
+from pecportal.formats import euro, money
 from renewals.models import Order
 
 from .forms import AllocateForm, ReceiptForm
@@ -78,7 +78,7 @@ class AllocatedInline(ReadOnlyInline):
 
 @admin.register(Receipt)
 class ReceiptAdmin(ReadOnlyAdmin):
-    list_display = ("bank_reference", "standing", "amount_in_euro", "left_in_euro", "value", "payer", "remittance")
+    list_display = ("bank_reference", "standing", "arrived", "left", "value", "payer", "remittance")
     list_filter = (MatchFilter, "bank_account")
     search_fields = ("bank_reference",)  # the box to type in; see get_search_results
     search_help_text = gettext_lazy(
@@ -89,7 +89,7 @@ class ReceiptAdmin(ReadOnlyAdmin):
     actions_detail = ("allocate",)
     inlines = (AllocatedInline, CaseInline)
     fieldsets = (
-        (None, {"fields": (("amount_in_euro", "standing"), ("left_in_euro", "value"), ("payer", "remittance"))}),
+        (None, {"fields": (("arrived", "standing"), ("left", "value"), ("payer", "remittance"))}),
         (gettext_lazy("In banca"), {"fields": (("bank_account", "bank_reference"), "currency")}),
         (gettext_lazy("Registrazione"), {"fields": (("recorded_by", "recorded"),)}),
     )
@@ -122,7 +122,6 @@ class ReceiptAdmin(ReadOnlyAdmin):
     def has_allocate_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return request.user.has_perm("payments.add_allocation")
 
-    amount_in_euro = shown("amount", gettext_lazy("Importo"))
     value = shown("value_date", gettext_lazy("Data valuta"))
     recorded = shown("recorded_at", gettext_lazy("Registrato il"))
 
@@ -133,8 +132,12 @@ class ReceiptAdmin(ReadOnlyAdmin):
         return badge("warning", _("In parte") if receipt.given else _("Da attribuire"))
 
     @display(description=gettext_lazy("Da attribuire"))
-    def left_in_euro(self, receipt: Any) -> str:
-        return euro(receipt.amount - receipt.given)
+    def left(self, receipt: Any) -> str:
+        return money(receipt.amount - receipt.given, receipt.currency)
+
+    @display(description=gettext_lazy("Importo"))
+    def arrived(self, receipt: Receipt) -> str:
+        return money(receipt.amount, receipt.currency)
 
     @action(description=gettext_lazy("Registra un accredito"), url_path="registra", permissions=["record"], icon="add")
     def record(self, request: HttpRequest) -> HttpResponse:
@@ -155,7 +158,9 @@ class ReceiptAdmin(ReadOnlyAdmin):
                 )
                 if allocated is not None and target is not None:
                     level, sentence = result(allocated, target)
-                recorded = _("Accredito di %(amount)s registrato.") % {"amount": euro(receipt.amount)}
+                recorded = _("Accredito di %(amount)s registrato.") % {
+                    "amount": money(receipt.amount, receipt.currency)
+                }
                 self.message_user(request, f"{recorded} {sentence}", level)
                 return redirect(admin_url(receipt))
         return self.form_page(
@@ -218,7 +223,11 @@ class ReceiptAdmin(ReadOnlyAdmin):
             facts=[
                 (
                     _("Da attribuire"),
-                    _("%(left)s di %(all)s") % {"left": euro(left_of(receipt)), "all": euro(receipt.amount)},
+                    _("%(left)s di %(all)s")
+                    % {
+                        "left": money(left_of(receipt), receipt.currency),
+                        "all": money(receipt.amount, receipt.currency),
+                    },
                 ),
                 (_("Data valuta"), in_words(receipt.value_date)),
                 (_("Ordinante"), receipt.payer or "-"),

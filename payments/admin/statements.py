@@ -20,7 +20,7 @@ from payments.models import Allocation, Statement
 from payments.statements import flow
 from payments.statements.matching import Verdict
 from pecportal.errors import RefusedError
-from pecportal.formats import euro
+from pecportal.formats import money
 from renewals.models import Order
 
 PER_PAGE = 100
@@ -173,8 +173,7 @@ def _cells(judged: flow.Judged, gave: dict[int, list[Order]]) -> list[object]:
     links = format_html_join(mark_safe("<br>"), "{}", ((link(order),) for order in orders))
     words = badge(COLOURS[judged.verdict], str(judged.verdict.label))
     verdict = format_html_join(mark_safe("<br>"), "{}", ((part,) for part in (words, judged.why) if part))
-    amount = euro(row.amount) if row.currency == "EUR" else f"{row.amount} {row.currency}"
     return [
-        row.line, verdict, amount, written(row.value_date), row.remittance or NOTHING, row.payer or NOTHING,
-        links or NOTHING, link(row.receipt) if row.receipt else row.bank_reference,
+        row.line, verdict, money(row.amount, row.currency), written(row.value_date), row.remittance or NOTHING,
+        row.payer or NOTHING, links or NOTHING, link(row.receipt) if row.receipt else row.bank_reference,
     ]  # fmt: skip

@@ -45,6 +45,7 @@ class Case(models.Model):
         Mailbox, on_delete=models.PROTECT, null=True, blank=True, related_name="cases", verbose_name=_("casella")
     )
     amount = models.DecimalField(_("importo"), max_digits=9, decimal_places=2, null=True, blank=True)
+    currency = models.CharField(_("valuta"), max_length=3, default="EUR")  # of the amount: money may come in any
     detail = models.CharField(_("che cosa è successo"), max_length=300)
     opened_at = models.DateTimeField(_("aperto il"), auto_now_add=True)
     closed_at = models.DateTimeField(_("chiuso il"), null=True, blank=True)

@@ -22,6 +22,7 @@ class StoredMethod(models.Model):
     is_default = models.BooleanField(_("predefinito"), default=False)
     created_at = models.DateTimeField(auto_now_add=True)
     removed_at = models.DateTimeField(_("tolto il"), null=True, blank=True)
+    forgotten_at = models.DateTimeField(_("dimenticato dal gestore il"), null=True, blank=True)  # it said so itself
 
     class Meta:
         verbose_name = _("metodo di pagamento")
@@ -31,6 +32,16 @@ class StoredMethod(models.Model):
             models.UniqueConstraint(
                 fields=["login"], condition=Q(is_default=True, removed_at=None), name="stored_method_one_default"
             ),
+            models.CheckConstraint(
+                condition=Q(forgotten_at=None) | Q(removed_at__isnull=False), name="stored_method_forgotten_if_removed"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["removed_at"],
+                condition=Q(removed_at__isnull=False, forgotten_at=None),
+                name="stored_method_to_forget",
+            )
         ]
 
     def __str__(self) -> str:
@@ -78,6 +89,7 @@ class MethodSetup(models.Model):
                 fields=["provider", "remote_id"], condition=~Q(remote_id=""), name="method_setup_remote_once"
             )
         ]
+        indexes = [models.Index(fields=["created_at"], condition=Q(status="open"), name="method_setup_left_open")]
 
     def __str__(self) -> str:
         return f"{self.provider} {self.status}"

@@ -87,7 +87,7 @@ class Refund(models.Model):
 
 
 class Withdrawal(models.Model):
-    """Recesso: a consumer's declaration within 14 days, and what it came to (R26b). Never edited."""
+    """Recesso: a consumer's declaration, within 14 days (R26b) or later (R25), and what it came to. Never edited."""
 
     order = models.OneToOneField(Order, on_delete=models.PROTECT, related_name="withdrawal", verbose_name=_("ordine"))
     declared_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+", verbose_name=_("chi"))

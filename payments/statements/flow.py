@@ -222,7 +222,13 @@ def _apply(statement: Statement, rows: Sequence[StatementRow], actor: User) -> i
         decided = fate(row, _named(row, ledger), today=clock.today())
         if not decided.parts:
             opened.append(
-                Case(kind=Case.Kind.RECEIPT_UNMATCHED, receipt=receipt, amount=row.amount, detail=decided.why[:300])
+                Case(
+                    kind=Case.Kind.RECEIPT_UNMATCHED,
+                    receipt=receipt,
+                    amount=row.amount,
+                    currency=row.currency,
+                    detail=decided.why[:300],
+                )
             )
         for standing, result in decided.parts:
             order = standing.order
@@ -230,7 +236,12 @@ def _apply(statement: Statement, rows: Sequence[StatementRow], actor: User) -> i
                 allocations.append(Allocation(order=order, amount=result.given, receipt=receipt, made_by=actor))
                 shorts.pop(order.pk, None)  # another case says what is missing now, or nothing is
             for facts in cases_of(result, order):
-                case = Case(order=order, receipt=receipt, **{**facts, "detail": facts["detail"][:300]})
+                case = Case(
+                    order=order,
+                    receipt=receipt,
+                    currency=receipt.currency,
+                    **{**facts, "detail": facts["detail"][:300]},
+                )
                 if case.kind == Case.Kind.RECEIPT_SHORT:
                     shorts[order.pk] = case
                 else:

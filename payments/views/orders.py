@@ -76,6 +76,7 @@ def order(request: HttpRequest, number: str, **kwargs: object) -> HttpResponse:
         "billing": billing, "billing_rows": identity_rows(billing),
         "facts": order_rows(found, email=found.email if shows_email(found, user) else ""),
         "withdraw_until": withdrawal.until(found, user=user, today=clock.today()),
+        "free_until": withdrawal.free_until(found, user=user, today=clock.today()),
         "vat_percent": (found.vat_rate * 100).normalize(),
     }  # fmt: skip
     return render(request, "payments/order.html", context)
@@ -102,6 +103,7 @@ def outcome(request: HttpRequest, number: str, **kwargs: object) -> HttpResponse
         "box": next((line.mailbox for line in found.lines.all() if line.mailbox), None),
         "domain": domain_of(found),
         "withdraw_until": withdrawal.until(found, user=user_of(request), today=clock.today()),
+        "free_until": withdrawal.free_until(found, user=user_of(request), today=clock.today()),
     }  # fmt: skip
     return render(request, "payments/outcome.html", context)
 

@@ -1,4 +1,4 @@
-"""Recedere dal contratto qui: two steps, then the receipt (R26b; art. 54-bis cod. consumo)."""
+"""Recedere dal contratto qui: two steps, then the receipt (R25, R26b; art. 54-bis cod. consumo)."""
 
 from decimal import Decimal, InvalidOperation
 
@@ -58,7 +58,10 @@ def _page(
     context = {
         "order": order, "form": form, "offer": offer, "refusal": refusal, "notice": notice, "confirming": confirming,
         "rows": rows, "shown": str(offer.amount) if offer else "",
-        "last_day": withdrawal.last_day(order), "loses_archive": bool(offer) and withdrawal.loses_archive(order),
+        "last_day": withdrawal.until(order, user=user_of(request), today=clock.today()),
+        "free_until": withdrawal.free_until(order, user=user_of(request), today=clock.today()),
+        "loses_archive": bool(offer) and withdrawal.loses_archive(order),
+        "after": withdrawal.dates_if_left(order, today=clock.today()) if offer else None,
     }  # fmt: skip
     return render(request, "payments/withdraw.html", context)
 

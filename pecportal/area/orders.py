@@ -7,7 +7,8 @@ from datetime import date
 from django.db.models import Case, OuterRef, Prefetch, QuerySet, Subquery, Value, When
 
 from accounts.models import User
-from payments import withdrawal
+from mailboxes.models import Mailbox
+from payments import free_exit, withdrawal
 from payments.models import Payment
 from pecportal import clock
 from renewals.models import Order, OrderLine
@@ -26,7 +27,8 @@ class OrderRow:
     checking: bool  # an attempt is in an unknown state: neither pay nor cancel (R12b, R19)
     running: bool  # an attempt is under way at the provider
     too_late: bool  # awaiting payment, but its last day is past (R12b)
-    can_withdraw: bool  # a consumer's, within its 14 days (R26b); the page says why when it turns out that it cannot be
+    can_withdraw: bool  # a consumer's, in its days (R25, R26b); the page says why when it turns out that it cannot be
+    free_until: date | None  # its last day, where it may be left free of costs for want of a notice in time (R25)
 
     @property
     def more(self) -> int:
@@ -45,6 +47,7 @@ def with_details(orders: QuerySet[Order]) -> QuerySet[Order]:
     """The lines with what they point at (one query more), and the attempt that is under way."""
     attempt = Payment.objects.live().filter(order=OuterRef("pk")).values("status")[:1]
     lines = OrderLine.objects.select_related("mailbox__address", "domain", "address")
+    orders = free_exit.with_until(orders)
     return orders.annotate(live_attempt=Subquery(attempt)).prefetch_related(Prefetch("lines", queryset=lines))
 
 
@@ -62,6 +65,7 @@ def _row(order: Order, user: User, today: date) -> OrderRow:
         running=attempt == Payment.Status.PENDING,
         too_late=order.is_awaiting_payment and order.payable_until < today,
         can_withdraw=withdrawal.until(order, user=user, today=today) is not None,
+        free_until=withdrawal.free_until(order, user=user, today=today),
     )
 
 
@@ -80,6 +84,14 @@ def _holding(lines: QuerySet[OrderLine], *, user: User, today: date) -> list[Ord
     to_pay_first = Case(When(status=AWAITING, then=Value(0)), default=Value(1))
     found = Order.objects.visible_to(user).filter(pk__in=holding).order_by(to_pay_first, "-confirmed_at", "-id")
     return rows(with_details(found)[:MOST], user=user, today=today)
+
+
+def left_free(rows: Iterable[OrderRow], box: Mailbox) -> OrderRow | None:
+    """The automatic renewal that gave a box its expiry, where it may still be left free of costs (R25)."""
+    for row in rows:
+        if row.order.kind == Order.Kind.RENEWAL and row.free_until and row.free_until == box.expires_on:
+            return row
+    return None
 
 
 def to_pay(user: User) -> QuerySet[Order]:

@@ -114,13 +114,15 @@ def box(request: SignedIn, section: str, box_id: object) -> HttpResponse:
     visible = boxes.with_details(Mailbox.objects.visible_to(user), user).select_related("owner__billing")
     found = get_object_or_404(visible, public_id=box_id)
     consent = AutoRenewal.objects.filter(box=found, ended_at=None).select_related("method").first()
+    its_orders = orders.of_boxes([found.pk], user=user, today=today)
     context = {
         "card": replace(boxes.cards([found], today=today)[0], consent=consent),
         "method": consent.method if consent and consent.method.login_id == user.pk else None,  # R24b
         "history": history(found.domain or found, reader=user) if found.phase != Phase.DELETED else [],
         "holder": holders.rows(found.holder),
         "may_change_contact": may_change(user, found),
-        "orders": orders.of_boxes([found.pk], user=user, today=today),
+        "orders": its_orders,
+        "left_free": orders.left_free(its_orders, found),
     }
     return render(request, "area/box.html", context)
 

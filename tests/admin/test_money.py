@@ -279,3 +279,31 @@ def test_own_pages_ask_for_the_csrf_token(dario, order):
     strict.force_login(dario, backend="accounts.backends.AccountBackend")
     assert strict.post(f"/admin/renewals/order/{order.pk}/annulla/", {"reason": "x"}).status_code == 403
     assert fate(order)[0] == "awaiting_payment"
+
+
+# --- Money that is no euro --------------------------------------------------------------------------------------------
+
+
+def test_dollars_are_never_shown_as_euro(staff, order, alice, dario, today):
+    """In the lists, on their own pages and beside the refund: by card and by bank."""
+    payment = start_card(order, alice)
+    sandbox.write(payment.remote_id, status=sandbox.PAID, currency="USD", amount="77.01")
+    money.fetch_and_record(payment.pk)
+    receipt = bank.record_receipt(
+        actor=dario, bank_account=IBAN, bank_reference="FX", amount=Decimal("77.02"), value_date=today, currency="USD"
+    )
+    by_card, by_bank = Case.objects.order_by("pk")
+    pages = {
+        reverse("admin:payments_case_changelist"): ("77,01\u00a0USD", "77,02\u00a0USD"),
+        reverse("admin:payments_case_change", args=[by_card.pk]): ("77,01\u00a0USD",),
+        reverse("admin:payments_case_close", args=[by_card.pk]): ("77,01\u00a0USD",),
+        reverse("admin:payments_case_refund", args=[by_bank.pk]): ("77,02\u00a0USD",),
+        reverse("admin:payments_receipt_changelist"): ("77,02\u00a0USD",),
+        reverse("admin:payments_receipt_change", args=[receipt.pk]): ("77,02\u00a0USD",),
+        reverse("admin:renewals_order_change", args=[order.pk]): ("77,01\u00a0USD",),
+    }
+    for page, amounts in pages.items():
+        text = staff.get(page).content.decode()
+        for amount in amounts:
+            assert amount in text, page
+        assert "€\u00a077" not in text, page

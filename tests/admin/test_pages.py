@@ -330,3 +330,21 @@ def test_a_saved_method_is_masked_everywhere(staff, world):
     for page in (*shown, renewal):
         assert method.remote_id not in page.content.decode()
         assert method.label in page.content.decode()
+
+
+def test_ways_to_pay_have_names_not_codes(staff, world):
+    """Columns and filters of the lists, and the pages of one."""
+    from payments.models import Payment, ProviderEvent
+
+    Order.objects.update(method="transfer")
+    for model in (Order, Payment, StoredMethod, ProviderEvent):
+        pages = [reverse(name(model, "changelist")), reverse(name(model, "change"), args=[model.objects.first().pk])]
+        for page in pages:
+            cells = [text.strip() for text in re.findall(r">([^<>]*)<", staff.get(page).content.decode())]
+            assert {"Bonifico", "Carta di prova"} & set(cells), page
+            assert not {"transfer", "sandbox", "stripe", "paypal"} & set(cells), page
+    waiting = staff.get(reverse(name(Order, "changelist")), {"metodo": "transfer"}).content.decode()
+    assert world.waiting.number in waiting
+    for other in ({"metodo": "stripe"}, {"metodo": "x"}):
+        page = staff.get(reverse(name(Order, "changelist")), other).content.decode()
+        assert (world.waiting.number in page) == (other["metodo"] == "x")

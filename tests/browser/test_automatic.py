@@ -59,7 +59,7 @@ def test_the_beat_task_announces_charges_and_moves_the_expiry(page, sign_in, ali
     expect(page.get_by_role("main")).to_contain_text(day(renewed))
     assert fresh(box).expires_on == renewed
     page.get_by_role("link", name=Order.objects.get().number, exact=True).click()
-    expect(page.get_by_role("main")).to_contain_text("Evaso")
+    expect(page.get_by_role("main")).to_contain_text("Rinnovo completato")
     sent = mails()
     assert f"Subject: alice@pec.example: {il(charge_on)} addebitiamo" in sent
     assert f"Subject: alice@pec.example è rinnovata {fino(renewed)}" in sent

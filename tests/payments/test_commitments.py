@@ -207,16 +207,18 @@ def test_what_the_customer_reads(order, register, alice, today, browser_of, comm
     request.user = alice
     seen = panel(order_or_404(request, order.number), user=alice, auto=None, today=today)
     assert seen.situation == Situation.TO_COLLECT
-    assert "evaso, da incassare" in seen.title
+    assert seen.title.startswith("Rinnovata fino") and seen.title.endswith(", da pagare")
     assert seen.sentence.replace("\u00a0", " ") == (
         "La casella è rinnovata sulla base dell'impegno di pagamento. Aspettiamo il bonifico di € 12,08."
     )
     html = browser_of(alice).get(reverse("payments:order", args=[order.number])).content.decode()
+    assert "Rinnovo completato, da pagare" in html
     assert "Abbiamo ricevuto" not in html and "Pagato il" not in html
     from post_office.models import Email
 
     told = Email.objects.filter(subject__contains="rinnovata").first()
-    assert told is not None and "Aspettiamo il bonifico di" in told.message and "abbiamo registrato" not in told.message
+    assert told is not None and "Abbiamo completato l'ordine" in told.message and "evas" not in told.message
+    assert "Aspettiamo il bonifico di" in told.message and "abbiamo registrato" not in told.message
 
 
 def test_staff_register_it_on_a_page(order, client, dario, today):

@@ -194,7 +194,7 @@ def test_cancelled(shown, order, alice, box):
 
 def test_lapsed(shown, order):
     settle.lapse(order, why="tempo scaduto")
-    assert "Ordine decaduto Il pagamento non è arrivato in tempo. Non pagare questo ordine" in shown(order)
+    assert "Ordine non pagato in tempo Il pagamento non è arrivato in tempo. Non pagare questo ordine" in shown(order)
 
 
 def test_awaiting_but_past_its_last_day(shown, box, alice):
@@ -215,7 +215,19 @@ def test_money_in_a_case_is_said_and_paga_is_gone(shown, order, attempt, alice):
     assert "Paga " not in text
 
 
-@pytest.mark.parametrize(("status", "title"), [("refunded", "Ordine rimborsato"), ("reversed", "Ordine stornato")])
+def test_money_in_another_currency_is_said_in_it(shown, order, attempt):
+    """Twelve dollars are no twelve euro, on the screen of whoever sent them neither."""
+    sandbox.write(attempt.remote_id, status=sandbox.PAID, currency="USD")
+    flows.fetch_and_record(attempt.pk)
+    case = Case.objects.get()
+    assert (case.kind, case.amount, case.currency) == ("mismatch", order.amount_due, "USD")
+    text = shown(order)
+    assert "Abbiamo ricevuto 12,08 USD che non riusciamo ad abbinare" in text and "ricevuto €" not in text
+    Case.objects.create(kind="over", order=order, amount="3.50", detail="avanzano")
+    assert "Abbiamo ricevuto € 3,50 + 12,08 USD che non riusciamo" in shown(order)
+
+
+@pytest.mark.parametrize(("status", "title"), [("refunded", "Ordine rimborsato"), ("reversed", "Rinnovo tolto")])
 def test_money_given_back(shown, order, status, title):
     Order.objects.filter(pk=order.pk).update(status=status)  # the flows that do this come with issue C
     assert title in shown(order)

@@ -65,7 +65,7 @@ def test_the_order_page_lists_attempts_and_bank_money(client, order, alice, dari
     text = words(client.get(url("order", order)))
     assert f"{day(today)} Carta di prova Non riuscito € 12,08" in text
     assert f"{day(today)} Bonifico Registrato € 12,08" in text  # what it gave this order, not what arrived
-    assert "Evaso" in text and "€ 20,00" not in text
+    assert "Rinnovo completato" in text and "€ 20,00" not in text
     assert "Abbiamo ricevuto € 7,92 che non riusciamo ad abbinare" in text
 
 

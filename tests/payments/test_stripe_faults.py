@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from django.db import transaction
 from django.test import Client
+from post_office.models import Email
 
 from payments import cards, flows, giving_back, refunds, sync, tasks
 from payments.models import Case, Payment, ProviderCustomer, ProviderEvent, Refund, StoredMethod
@@ -13,7 +14,7 @@ from payments.providers import stripe as provider
 from payments.providers import stripe_words as words
 from payments.providers.base import ProviderTimeoutError
 from payments.providers.stripe import Stripe
-from pecportal import clock
+from pecportal import clock, formats
 from tests.helpers import place
 from tests.peers.stripe_fake import stripe_fake  # noqa: F401
 
@@ -184,6 +185,10 @@ def test_a_refund_that_comes_back_weeks_later_is_a_case_once(stripe_fake, paid, 
     for _ in range(2):
         tell(refund)
     refund.refresh_from_db(), paid.refresh_from_db()
+    letters = Email.objects.filter(subject__contains="è tornato indietro").order_by("to")
+    assert [letter.to for letter in letters] == [["alice@posta.example"], ["ordine@posta.example"]]  # once
+    for letter in letters:
+        assert formats.euro(refund.amount) in letter.message and paid.order.number in letter.html_message
     case = Case.objects.get()
     assert (refund.status, paid.status) == ("failed", "registered")
     assert (case.kind, case.amount, case.order, case.closed_at) == ("refund", refund.amount, paid.order, None)

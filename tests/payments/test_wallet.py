@@ -11,7 +11,7 @@ from django.urls import reverse
 from post_office.models import Email
 
 from mailboxes.models import Price
-from payments import charging, setups, wallet
+from payments import auto_renewal, charging, setups, wallet
 from payments.models import AutoRenewal, MethodSetup, Payment, ScheduledCharge, StoredMethod
 from payments.providers import sandbox
 from payments.providers.base import Outcome, ProviderTimeoutError, Result, SavedMethod
@@ -319,3 +319,104 @@ def test_the_page_shows_old_and_new_amount_and_the_post_consents(client, box, al
     assert AutoRenewal.objects.get(ended_at=None).amount == D("24.40")
     assert ScheduledCharge.objects.get().status == "announced"
     assert "L'importo è cambiato" not in words(client.get(page))
+
+
+# --- Told until it is confirmed ---------------------------------------------------------------------------------------
+
+
+def test_a_provider_that_is_away_for_weeks_is_told_until_it_confirms(client, method):
+    client.post(f"{LIST}{method.public_id}/rimuovi/")
+    today = clock.today()
+    with mock.patch.object(sandbox.Sandbox, "forget", side_effect=ProviderTimeoutError) as asked:
+        for later in (0, 8, 40):
+            with on(today + timedelta(days=later)):
+                assert wallet.forget_removed() == 0
+        assert asked.call_count == 3
+    with mock.patch.object(sandbox.Sandbox, "forget") as asked:
+        with on(today + timedelta(days=41)):
+            assert (wallet.forget_removed(), asked.call_count) == (1, 1)
+            moment = clock.now()
+        with on(today + timedelta(days=42)):
+            assert (wallet.forget_removed(), asked.call_count) == (0, 1)  # confirmed: never again
+    assert StoredMethod.objects.get().forgotten_at == moment
+
+
+def test_one_that_cannot_be_forgotten_does_not_keep_the_others(client, alice, method):
+    stubborn = card(alice, remote_id="stubborn", is_default=False)
+    for each in (method, stubborn):
+        client.post(f"{LIST}{each.public_id}/rimuovi/")
+
+    def forget(self, found):
+        if found.pk == stubborn.pk:
+            raise ValueError("not today")
+
+    with mock.patch.object(sandbox.Sandbox, "forget", forget):
+        assert wallet.forget_removed() == 1
+    assert StoredMethod.objects.get(forgotten_at=None) == stubborn
+
+
+def test_a_method_given_again_is_forgotten_again_when_it_is_taken_away_again(client, alice):
+    method = add(client)
+    client.post(f"{LIST}{method.public_id}/rimuovi/")
+    wallet.forget_removed()
+    saved = SavedMethod(method.remote_id, method.label)
+    auto_renewal.keep_method(login=alice, provider="sandbox", saved=saved)
+    method.refresh_from_db()
+    assert (method.removed_at, method.forgotten_at) == (None, None)
+    client.post(f"{LIST}{method.public_id}/rimuovi/")
+    assert wallet.forget_removed() == 1
+
+
+def test_given_again_while_the_provider_was_asked_it_is_not_forgotten(client, alice, method):
+    client.post(f"{LIST}{method.public_id}/rimuovi/")
+
+    def forget(self, found):
+        saved = SavedMethod(found.remote_id, found.label)
+        auto_renewal.keep_method(login=alice, provider="sandbox", saved=saved)
+
+    with mock.patch.object(sandbox.Sandbox, "forget", forget):
+        assert wallet.forget_removed() == 0
+    assert StoredMethod.objects.get().forgotten_at is None
+
+
+# --- Left open --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def left(client):
+    """Alice went to the provider's page and never came back."""
+    client.post(LIST + "aggiungi/", {"provider": "sandbox"})
+    return MethodSetup.objects.get()
+
+
+def sweep_after(**time) -> int:
+    with on(clock.today() + timedelta(**time)):
+        return setups.close_left_open()
+
+
+PENDING = mock.patch.object(sandbox.Sandbox, "fetch_setup", return_value=Outcome(Result.PENDING))
+AWAY = mock.patch.object(sandbox.Sandbox, "fetch_setup", side_effect=ProviderTimeoutError)
+
+
+def test_a_setup_left_open_is_closed_after_a_day(left):
+    with PENDING:
+        assert setups.close_left_open() == 0
+        assert MethodSetup.objects.get().status == "open"
+        assert (sweep_after(days=2), sweep_after(days=3)) == (1, 0)
+    assert (MethodSetup.objects.get().status, StoredMethod.objects.count()) == ("failed", 0)
+
+
+def test_what_was_given_there_is_kept_before_it_is_closed(left, alice):
+    given = Outcome(Result.REGISTERED, saved=SavedMethod("card_late", "Carta •••• 4242", 12, 2099))
+    with mock.patch.object(sandbox.Sandbox, "fetch_setup", return_value=given):
+        assert sweep_after(days=2) == 0
+    assert MethodSetup.objects.get().status == "done"
+    assert (StoredMethod.objects.get().login, StoredMethod.objects.get().remote_id) == (alice, "card_late")
+
+
+def test_a_provider_that_is_away_is_asked_about_it_for_a_week(left):
+    with AWAY:
+        assert (sweep_after(days=2), sweep_after(days=6)) == (0, 0)
+        assert MethodSetup.objects.get().status == "open"
+        assert sweep_after(days=9) == 1
+    assert MethodSetup.objects.get().status == "failed"

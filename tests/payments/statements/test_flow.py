@@ -101,6 +101,8 @@ def test_every_verdict_and_what_becomes_of_it(take, orders, make_box, alice, car
         ("unmatched", "", D("1.00")), ("too_late", euro.number, D("12.08")), ("too_late", closed.number, D("12.08")),
         ("too_late", exact.number, D("12.08")),
     ])  # fmt: skip
+    assert Case.objects.get(order=euro).currency == "USD"
+    assert set(Case.objects.exclude(order=euro).values_list("currency", flat=True)) == {"EUR"}
     statement.refresh_from_db()
     assert (statement.applied_by, statement.applied_at is not None) == (dario, True)
     linked = dict(statement.rows.values_list("line", "receipt__bank_reference"))
