@@ -29,5 +29,6 @@ TIMETABLE: dict[str, tuple[str, dict[str, str] | int]] = {
     "payments: automatic renewals, catch up": ("payments.tasks.charge_due", {"minute": "40", "hour": "*/3"}),
     "payments: forget removed methods": ("payments.tasks.forget_removed", {"minute": "20", "hour": "4"}),
     "mailboxes: tell the platform": ("mailboxes.tasks.sync_platform", 60),
+    "lifecycle: what became of letters": ("lifecycle.tasks.read_outcomes", 60),
     "mail: send the queue": ("pecportal.tasks.send_mail", 60),
 }
