@@ -68,4 +68,6 @@ def _original_id(part: Message) -> str:
         original = payload[0] if payload else None
     else:
         original = message_from_string(str(payload))
-    return "".join(str(original["Message-ID"] or "").split()) if isinstance(original, Message) else ""
+    words = "".join(str(original["Message-ID"] or "").split()) if isinstance(original, Message) else ""
+    whole = re.search(r"<[^<>]+>", words)  # cut off, it would be another mail's
+    return whole[0] if whole else ""
