@@ -86,6 +86,11 @@ class Digest:
         groups = [Group(state, [item for item in ordered if item.state is state]) for state in TEMPLATES]
         self.groups = [group for group in groups if group.items]
 
+    @property
+    def can_renew(self) -> bool:
+        """Whether any of them can still be renewed."""
+        return any(group.state in SAYS_A_DATE for group in self.groups)
+
     @cached_property
     def heading(self) -> str:
         """How many, what happens to them, and the nearest date: the subject and the first line."""

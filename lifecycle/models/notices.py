@@ -73,7 +73,13 @@ class Notice(models.Model):
         NO_ADDRESS = "no_address", _("Nessun indirizzo")
         MOOT = "moot", _("Superato")
 
-    box = models.ForeignKey(Mailbox, on_delete=models.PROTECT, related_name="notices", verbose_name=_("casella"))
+    box = models.ForeignKey(
+        Mailbox,
+        on_delete=models.PROTECT,
+        related_name="notices",
+        verbose_name=_("casella"),
+        db_index=False,  # notice_told_once begins with it
+    )
     owner = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+", verbose_name=_("account"))
     expiry = models.DateField(_("scadenza"))
     kind = models.SmallIntegerField(_("giorni dalla scadenza"), help_text=_("prima della scadenza con il segno meno"))
