@@ -15,8 +15,8 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
-from lifecycle import notices, rules
-from lifecycle.models import LifecycleRun
+from lifecycle import letters, notices, rules
+from lifecycle.models import LifecycleRun, Notice
 from mailboxes.flows import Change, start_change
 from mailboxes.models import BoxEvent, Mailbox
 from mailboxes.models.boxes import EXPIRY_NOT_RECORDED, Phase
@@ -211,33 +211,70 @@ def _lapse(order_id: int, day: date) -> bool:
     return True
 
 
-# --- Notices of an expiry (R27) ---------------------------------------------------------------------------------------
+# --- Notices of an expiry, and the letters that tell them (R27) -------------------------------------------------------
 
 
 def due_notices(day: date) -> QuerySet[Mailbox]:
-    """Boxes whose customers are to be told today of a point that was due by `day`."""
+    """Boxes that are owed a notice today of a point that was due by `day`, not written down yet."""
     return notices.due(day, today=clock.today())
 
 
-def send_notices(work: Work) -> None:
-    for ids in _batches(due_notices(work.run.day), "expires_on", min(work.batch, notices.BATCH)):
-        if clock.today() != work.today:
-            raise OutOfTimeError  # midnight has passed: "domani" is no longer true, the next run says it anew
+def owe_notices(work: Work) -> None:
+    for ids in _batches(due_notices(work.run.day), "expires_on", work.batch):
+        _stop_at_midnight(work)
         try:
-            _tell(ids, work)
+            _owe(ids, work)
         except Exception:
             for box_id in ids:  # as with the expiries: one bad box stops no other
                 try:
-                    _tell([box_id], work)
+                    _owe([box_id], work)
                 except Exception as error:
                     work.fail("box", box_id, error)
         work.check_time()
 
 
-def _tell(ids: list[int], work: Work) -> None:
-    """Tell a batch in one transaction: rows, mails and numbers are there together, or none of them."""
+def _owe(ids: list[int], work: Work) -> None:
     with transaction.atomic(durable=True):
-        work.count(done=notices.tell(ids, day=work.run.day, today=work.today))
+        work.count(done=notices.owe(ids, day=work.run.day, today=work.today))
+
+
+def due_letters(day: date) -> QuerySet[Notice]:
+    """Notices that nobody was told of yet, of whatever day: they are told in the words of today."""
+    return letters.due()
+
+
+def send_letters(work: Work) -> None:
+    for ids in letters.batches(due_letters(work.run.day), work.batch):
+        _stop_at_midnight(work)
+        try:
+            _tell(ids, work)
+        except Exception:
+            for account in letters.by_account(ids):  # an account with a bad box loses its list, no other does
+                _tell_account(account, work)
+        work.check_time()
+
+
+def _tell_account(ids: list[int], work: Work) -> None:
+    try:
+        _tell(ids, work)
+    except Exception:
+        for notice_id in ids:
+            try:
+                _tell([notice_id], work)
+            except Exception as error:
+                work.fail("notice", notice_id, error)
+
+
+def _tell(ids: list[int], work: Work) -> None:
+    """Tell a batch in one transaction: letters, mails and numbers are there together, or none of them."""
+    with transaction.atomic(durable=True):
+        work.count(done=letters.tell(ids, today=work.today))
+
+
+def _stop_at_midnight(work: Work) -> None:
+    """What is written today must be true today: after midnight the next run says it anew."""
+    if clock.today() != work.today:
+        raise OutOfTimeError
 
 
 # --- Deletions: only listed -------------------------------------------------------------------------------------------
@@ -264,6 +301,7 @@ STAGES: dict[Stage, StageWork] = {
     Stage.EXPIRIES: StageWork(due_expiries, record_expiries),
     Stage.CHANGES: StageWork(due_changes, start_changes),
     Stage.LAPSES: StageWork(due_lapses, lapse_orders),
-    Stage.NOTICES: StageWork(due_notices, send_notices),  # after the lapses: no mail names an order that has lapsed
+    Stage.NOTICES: StageWork(due_notices, owe_notices),
+    Stage.LETTERS: StageWork(due_letters, send_letters),  # after the lapses: no mail names an order that has lapsed
     Stage.DELETIONS: StageWork(due_deletions, list_deletions),
 }

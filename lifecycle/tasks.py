@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from lifecycle import flows
+from lifecycle import flows, letters
 
 SECONDS = 240  # below the worker's hard limit, so that a run ends by itself and says how far it came
 
@@ -11,3 +11,9 @@ SECONDS = 240  # below the worker's hard limit, so that a run ends by itself and
 def run_day() -> None:
     """Every stage for today, and for the days that were missed."""
     flows.run_day(seconds=SECONDS)
+
+
+@shared_task
+def read_outcomes() -> None:
+    """What the relay said of the letters since: the sender reads it after each run, this is for when it was killed."""
+    letters.read_outcomes()

@@ -138,6 +138,8 @@ MENU: "list[tuple[StrOrPromise, list[Entry]]]" = [
         gettext_lazy("Servizio"),
         [
             ("lifecycle.lifecyclerun", "event_repeat", gettext_lazy("Giri giornalieri")),
+            ("lifecycle.notice", "notifications", gettext_lazy("Avvisi di scadenza")),
+            ("lifecycle.letter", "forward_to_inbox", gettext_lazy("Lettere")),
             ("django_celery_beat.periodictask", "schedule", gettext_lazy("Orario dei lavori")),
             ("post_office.email", "outgoing_mail", gettext_lazy("Posta in uscita")),
             ("auditlog.logentry", "history", gettext_lazy("Registro delle modifiche")),

@@ -253,7 +253,11 @@ POST_OFFICE = {
     "BACKENDS": {"default": _mail["EMAIL_BACKEND"]},
     "CELERY_ENABLED": False,  # its sender claims nothing: our own task sends, one at a time
     "DEFAULT_PRIORITY": "medium",
-    "MAX_RETRIES": 6,
+    "SENDING_ORDER": ["-priority", "id"],
+    "BATCH_DELIVERY_TIMEOUT": 60,  # seconds: with the sender's own limit, below that of a task
+    # A mail that the relay puts off is tried again after 5 minutes, then ever later (pecportal.relay): 64 times are
+    # five days, as long as mail servers try themselves. An outage of the whole relay counts for nothing.
+    "MAX_RETRIES": 64,
     "RETRY_INTERVAL": timedelta(minutes=5),
     "MESSAGE_ID_ENABLED": True,
     "MESSAGE_ID_FQDN": ACCOUNT_DOMAIN,
@@ -385,7 +389,8 @@ LOGGING = {
     "loggers": {
         "stripe": {"level": "WARNING"},  # it would write every call, with its address
         "django.server": {"handlers": ["console"], "propagate": False},
-        # named here, or post_office would add a handler of its own and every line would come twice
-        "post_office": {"handlers": ["console"], "level": "WARNING", "propagate": False},
+        # Its errors name the recipient (R33): the queue's own log in admin has them, and pecportal.relay counts them.
+        # Named here, or post_office would add a handler of its own.
+        "post_office": {"handlers": ["console"], "level": "CRITICAL", "propagate": False},
     },
 }

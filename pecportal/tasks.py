@@ -1,12 +1,10 @@
 """The mail queue's worker."""
 
-import logging
-
 from celery import shared_task
 from django.db import connection
-from post_office.mail import get_queued, send_queued
 
-log = logging.getLogger(__name__)
+from pecportal import relay
+
 MAIL_LOCK = 7053001  # any constant of ours, for pg_try_advisory_lock
 
 
@@ -18,23 +16,12 @@ def send_mail() -> int:
     keeps the second away. The embedded set-up has one worker.
     """
     if connection.vendor != "postgresql":
-        return send_queued_until_empty()
+        return relay.send_queue()
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [MAIL_LOCK])
         if not cursor.fetchone()[0]:
             return 0
         try:
-            return send_queued_until_empty()
+            return relay.send_queue()
         finally:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [MAIL_LOCK])
-
-
-def send_queued_until_empty() -> int:
-    total = 0
-    while get_queued().exists():
-        sent, failed, requeued = send_queued(processes=1)
-        total += sent
-        if failed or requeued:
-            log.warning("mail queue: sent=%s failed=%s requeued=%s", sent, failed, requeued)
-            break
-    return total

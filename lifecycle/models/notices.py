@@ -18,8 +18,10 @@ class Letter(models.Model):
         ACCEPTED = "accepted", _("Accettata dal relay")
         REFUSED = "refused", _("Rifiutata dal relay")
         BOUNCED = "bounced", _("Tornata indietro")
+        REPLACED = "replaced", _("Ripresa e riscritta")
 
     WAITING = frozenset({State.QUEUED, State.DEFERRED})
+    LOST = frozenset({State.REFUSED, State.BOUNCED})
 
     to = models.EmailField(_("a"))
     state = models.CharField(_("stato"), max_length=8, choices=State.choices, default=State.QUEUED)
@@ -27,6 +29,9 @@ class Letter(models.Model):
     mail = models.OneToOneField(Email, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     message_id = models.CharField(max_length=255, blank=True, editable=False)
     queued_at = models.DateTimeField(_("in coda dal"))
+    # The relay took it, then said that its next stop did not yet (a "delayed" report); still deferred until it is told
+    # otherwise, or for as long as a mail server tries.
+    delayed_at = models.DateTimeField(_("in ritardo dal"), null=True, blank=True)
     settled_at = models.DateTimeField(_("esito del"), null=True, blank=True)
     detail = models.CharField(_("parole del relay"), max_length=200, blank=True)
 
@@ -44,6 +49,9 @@ class Letter(models.Model):
         indexes = [
             models.Index(
                 fields=["queued_at"], condition=Q(state__in=["queued", "deferred"]), name="letter_waiting_by_age"
+            ),
+            models.Index(
+                fields=["settled_at"], condition=Q(state__in=["refused", "bounced"]), name="letter_lost_by_time"
             ),
             models.Index(fields=["message_id"], condition=~Q(message_id=""), name="letter_by_message_id"),
         ]
@@ -65,7 +73,13 @@ class Notice(models.Model):
         NO_ADDRESS = "no_address", _("Nessun indirizzo")
         MOOT = "moot", _("Superato")
 
-    box = models.ForeignKey(Mailbox, on_delete=models.PROTECT, related_name="notices", verbose_name=_("casella"))
+    box = models.ForeignKey(
+        Mailbox,
+        on_delete=models.PROTECT,
+        related_name="notices",
+        verbose_name=_("casella"),
+        db_index=False,  # notice_told_once begins with it
+    )
     owner = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+", verbose_name=_("account"))
     expiry = models.DateField(_("scadenza"))
     kind = models.SmallIntegerField(_("giorni dalla scadenza"), help_text=_("prima della scadenza con il segno meno"))
@@ -88,6 +102,7 @@ class Notice(models.Model):
         indexes = [
             # By account, so that one account's boxes of a day make one mail.
             models.Index(fields=["owner", "id"], condition=Q(state="due"), name="notice_due_by_owner"),
+            models.Index(fields=["id"], condition=Q(state="no_address"), name="notice_without_address"),
         ]
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import User
-from lifecycle.models import LifecycleRun
+from lifecycle.models import Letter, LifecycleRun, Notice
 from mailboxes.models import Domain, Holder, Mailbox, Plan, Price, VatRate
 from payments.models import (
     AutoRenewal,
@@ -29,8 +29,8 @@ from renewals.models import Order
 
 pytestmark = pytest.mark.django_db
 READ_ONLY = [
-    AutoRenewal, Case, Difference, Domain, LifecycleRun, Mailbox, Order, Payment, ProviderEvent, Receipt, Refund,
-    ScheduledCharge, Statement, StoredMethod,
+    AutoRenewal, Case, Difference, Domain, Letter, LifecycleRun, Mailbox, Notice, Order, Payment, ProviderEvent,
+    Receipt, Refund, ScheduledCharge, Statement, StoredMethod,
 ]  # fmt: skip
 EDITABLE = [Holder, Plan, Price, VatRate]
 OURS = [*READ_ONLY, *EDITABLE]

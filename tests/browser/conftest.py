@@ -75,10 +75,10 @@ def sign_in() -> Callable[..., None]:
 @pytest.fixture
 def mails(settings) -> Callable[[], str]:
     """Sends what is queued, and returns all that lies in the mail folder as one text."""
-    from pecportal.tasks import send_queued_until_empty
+    from pecportal.relay import send_queue
 
     def read() -> str:
-        send_queued_until_empty()
+        send_queue()
         texts = []
         for path in sorted(Path(settings.EMAIL_FILE_PATH).glob("*.log")):
             for raw in re.split(r"^-{79}$", path.read_text(), flags=re.M):

@@ -1,16 +1,12 @@
 """Who is told of an expiry, when, in which words, and never twice (R27)."""
 
 import html
-import logging
 import re
-import threading
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 import time_machine
-from django.db import IntegrityError, connection
-from django.db.models import QuerySet
-from django.test.utils import CaptureQueriesContext
+from django.db import IntegrityError
 from hypothesis import given
 from hypothesis import strategies as st
 from post_office.models import Email
@@ -21,11 +17,10 @@ from lifecycle.models import LifecycleRun, Notice
 from mailboxes.flows import extend, open_box, open_domain
 from mailboxes.models import Holder, Mailbox
 from mailboxes.models.boxes import Phase
-from pecportal import clock, mail
+from pecportal import clock
 from renewals.models import Order
 from tests.conftest import holder_of
 from tests.helpers import place
-from tests.lifecycle.test_races import at_once
 
 pytestmark = pytest.mark.django_db
 OFFSETS = [-90, -60, -30, -15, -7, -1, 1, 30, 60, 83, 89]
@@ -54,8 +49,8 @@ def subjects() -> list[tuple[str, str]]:
     return [(to, subject) for to, subject in found if " scade " in subject or " è scaduta" in subject]
 
 
-def numbers(day: date) -> tuple[int, int, int, int]:
-    run = LifecycleRun.objects.get(stage="notices", day=day)
+def numbers(day: date, stage: str = "notices") -> tuple[int, int, int, int]:
+    run = LifecycleRun.objects.get(stage=stage, day=day)
     return run.expected, run.done, run.failed, run.left
 
 
@@ -113,12 +108,13 @@ def test_each_point_is_told_on_its_day_to_holder_and_account(make_box, alice, ca
     flows.run_day()
     assert told() == [(box.address.name, kind)]
     notice = Notice.objects.get()
-    assert (notice.expiry, notice.told_at is not None) == (box.expires_on, True)
+    assert (notice.expiry, notice.state, notice.told_at is not None) == (box.expires_on, "told", True)
     assert [to for to, _subject in subjects()] == ALICES
-    assert numbers(today) == (1, 1, 0, 0)
+    assert sorted(notice.letters.values_list("to", "state")) == [(to, "queued") for to in ALICES]
+    assert numbers(today) == numbers(today, "letters") == (1, 1, 0, 0)
     flows.run_day()  # the same day again
     assert len(subjects()) == 2 and Notice.objects.count() == 1
-    assert numbers(today) == (1, 1, 0, 0)
+    assert numbers(today) == numbers(today, "letters") == (1, 1, 0, 0)
 
 
 def test_a_whole_life_is_told_eleven_times_each_on_its_day(plans, alice):
@@ -159,8 +155,13 @@ def test_a_run_that_midnight_overtakes_stops_before_it_says_yesterdays_words(mak
     make_box(alice, "alice", expires_in=1)
     run = LifecycleRun.objects.create(stage="notices", day=today)
     with at(today + timedelta(days=1)), pytest.raises(stages.OutOfTimeError):
-        stages.send_notices(stages.Work(run, today=today))
-    assert told() == [] and subjects() == []
+        stages.owe_notices(stages.Work(run, today=today))
+    assert told() == []
+    stages.owe_notices(stages.Work(run, today=today))
+    run = LifecycleRun.objects.create(stage="letters", day=today)
+    with at(today + timedelta(days=1)), pytest.raises(stages.OutOfTimeError):
+        stages.send_letters(stages.Work(run, today=today))
+    assert [n.state for n in Notice.objects.all()] == ["due"] and subjects() == []
 
 
 # --- Late: an outage, a box opened late, a renewal in between ---------------------------------------------------------
@@ -212,15 +213,15 @@ def test_nothing_for_the_old_expiry_of_a_box_that_was_renewed(make_box, alice, p
     assert [(n.expiry, n.kind) for n in Notice.objects.order_by("id")] == [(box.expires_on, -30), (renewed, -90)]
 
 
-def test_a_renewal_between_reading_and_telling_wins(make_box, alice, today, monkeypatch):
+def test_a_renewal_between_reading_and_writing_wins(make_box, alice, today, monkeypatch):
     box = make_box(alice, "gara", expires_in=30)
-    real = notices.tell
+    real = notices.owe
 
-    def tell(ids, **days):
+    def owe(ids, **days):
         Mailbox.objects.filter(pk=box.pk).update(expires_on=today + timedelta(395), delete_from=today + timedelta(486))
         return real(ids, **days)
 
-    monkeypatch.setattr(notices, "tell", tell)
+    monkeypatch.setattr(notices, "owe", owe)
     flows.run_day()
     assert told() == [] and subjects() == []
     assert numbers(today) == (1, 0, 0, 1)
@@ -306,8 +307,10 @@ def test_a_box_with_nobody_to_write_to_is_seen_as_such(make_box, alice, today):
     Holder.objects.update(contact_email="")
     User.objects.filter(pk=alice.pk).update(email="")
     flows.run_day()
-    assert [(n.kind, n.told_at) for n in Notice.objects.all()] == [(-30, None)]
-    assert subjects() == [] and numbers(today) == (1, 0, 0, 1)
+    assert [(n.kind, n.state, n.told_at) for n in Notice.objects.all()] == [(-30, "no_address", None)]
+    assert subjects() == [] and numbers(today, "letters") == (1, 0, 0, 1)
+    flows.run_day()
+    assert Notice.objects.count() == 1 and numbers(today, "letters") == (0, 0, 0, 0)
 
 
 def test_a_stranger_is_told_nothing(make_box, alice, carla):
@@ -443,53 +446,7 @@ def test_who_relies_on_a_charge_that_will_not_come_is_told_so(plans, alice):
     assert [text.endswith(f"contenuto. {todo}") for text in words(letter)] == [True, True]
 
 
-# --- Many, twice, at once ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("batch", [1, 2, 5000])
-def test_batches_smaller_than_the_data(make_box, alice, today, batch):
-    for n in range(5):
-        make_box(alice, f"casella{n}", expires_in=30 + n // 2)
-    flows.run_for(today, batch=batch)
-    assert [name for name, _kind in told()] == [f"casella{n}@pec.example" for n in range(5)]
-    assert len(subjects()) == 10 and numbers(today) == (5, 5, 0, 0)
-
-
-@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite splits inserts by its limit of parameters")
-def test_a_batch_asks_no_more_with_more_boxes(make_box, alice, today):
-    counts = {}
-    for wanted in (1, 3, 200):
-        for n in range(Mailbox.objects.count(), wanted):
-            make_box(alice, f"casella{n}", expires_in=30)
-        Notice.objects.all().delete()
-        Email.objects.all().delete()
-        run = LifecycleRun.objects.create(stage="notices", day=today - timedelta(days=wanted))
-        run.day = today
-        with CaptureQueriesContext(connection) as queries:
-            stages.send_notices(stages.Work(run, today=today))
-        assert (Notice.objects.count(), Email.objects.count()) == (wanted, 2 * wanted)
-        counts[wanted] = len(queries)
-    assert counts[1] == counts[3] == counts[200] <= 12
-
-
-def test_one_bad_box_stops_no_other_and_leaves_neither_row_nor_mail(make_box, alice, today, monkeypatch, caplog):
-    boxes = [make_box(alice, f"casella{n}", expires_in=30) for n in range(4)]
-    real = mail.letters
-
-    def refuse(template, *, to, context):
-        if context["box"].pk == boxes[1].pk:
-            raise ValueError(f"cannot write to {to}")
-        return real(template, to=to, context=context)
-
-    monkeypatch.setattr(mail, "letters", refuse)
-    with caplog.at_level(logging.INFO):
-        flows.run_for(today)
-    assert [name for name, _kind in told()] == [f"casella{n}@pec.example" for n in (0, 2, 3)]
-    assert len(subjects()) == 6 and numbers(today) == (4, 3, 1, 0)
-    assert f"box {boxes[1].pk}: ValueError" in caplog.text and "@" not in caplog.text
-    monkeypatch.undo()
-    flows.run_for(today)
-    assert len(told()) == 4 and len(subjects()) == 8 and numbers(today) == (4, 4, 0, 0)
+# --- What the database and the settings hold -------------------------------------------------------------------------
 
 
 def test_the_database_tells_a_point_once(box):
@@ -512,48 +469,3 @@ def test_a_calendar_that_is_none_stops_the_start(value):
     command = [sys.executable, "-c", "import pecportal.settings"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode != 0 and ("NOTICE_DAYS" in done.stderr)
-
-
-# --- Two workers ------------------------------------------------------------------------------------------------------
-
-
-def both(today: date) -> list[object]:
-    """Two workers that both believe the run is theirs."""
-    run, _created = LifecycleRun.objects.get_or_create(stage="notices", day=today)
-    return at_once(*[lambda: stages.send_notices(stages.Work(run, today=today, batch=3))] * 2)
-
-
-@pytest.fixture
-def twenty(make_box, alice):
-    return [make_box(alice, f"casella{n:02}", expires_in=30 + n % 3) for n in range(20)]
-
-
-@pytest.mark.race
-@pytest.mark.django_db(transaction=True)
-def test_two_workers_at_once_tell_each_box_once(twenty, today):
-    assert both(today) == [None, None]
-    flows.run_for(today)  # what one of them found in the other's hands
-    assert (Notice.objects.count(), len(subjects()), len(set(subjects()))) == (20, 40, 40)
-    run = LifecycleRun.objects.get(stage="notices")
-    assert (run.done, run.failed) == (20, 0)
-
-
-@pytest.mark.race
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("ignoring", [False, True], ids=["constraint", "control"])
-def test_without_locks_the_constraint_undoes_the_second_mail(make_box, alice, today, monkeypatch, ignoring):
-    """Both look before either writes. The control, which ignores conflicts and queues all the same, writes twice."""
-    make_box(alice, "alice", expires_in=30)
-    between, real, waited = threading.Barrier(2), Notice.objects.bulk_create, set()
-
-    def bulk_create(rows):
-        if threading.get_ident() not in waited:
-            waited.add(threading.get_ident())
-            between.wait(10)  # both have found it due
-        return real(rows, ignore_conflicts=ignoring)
-
-    monkeypatch.setattr(QuerySet, "select_for_update", lambda self, **options: self)
-    monkeypatch.setattr(Notice.objects, "bulk_create", bulk_create)
-    assert both(today) == [None, None]
-    assert len(waited) == 2
-    assert (Notice.objects.count(), len(subjects())) == (1, 4 if ignoring else 2)

@@ -18,7 +18,7 @@ from renewals.models import Order
 from tests.helpers import place
 
 pytestmark = pytest.mark.django_db
-STAGES = ["changes", "deletions", "expiries", "lapses", "notices"]
+STAGES = ["changes", "deletions", "expiries", "lapses", "letters", "notices"]
 
 
 def command(*arguments: str) -> str:
@@ -34,7 +34,7 @@ def events() -> int:
 def test_every_stage_of_a_day_leaves_one_run(make_box, alice, today):
     make_box(alice, "gone", expires_in=-100)
     assert [(d.stage.value, d.day) for d in flows.run_day()] == [
-        (stage, today) for stage in ("expiries", "changes", "lapses", "notices", "deletions")
+        (stage, today) for stage in ("expiries", "changes", "lapses", "notices", "letters", "deletions")
     ]
     flows.run_day()
     runs = LifecycleRun.objects.order_by("stage")
@@ -43,6 +43,7 @@ def test_every_stage_of_a_day_leaves_one_run(make_box, alice, today):
         ("deletions", today, 1, 0, 0),  # listed, never done
         ("expiries", today, 1, 1, 0),
         ("lapses", today, 0, 0, 0),
+        ("letters", today, 0, 0, 0),
         ("notices", today, 0, 0, 0),  # past its deletion day: nothing more is promised
     ]
     assert all(r.seconds > 0 for r in runs)
@@ -150,12 +151,12 @@ def test_missed_days_get_their_runs(make_box, alice, today):
     days = [today - timedelta(days=n) for n in (3, 2, 1, 0)]
     done = list(LifecycleRun.objects.filter(stage="expiries").order_by("day").values_list("day", "done"))
     assert done == list(zip(days, [0, 1, 0, 1], strict=True))
-    assert LifecycleRun.objects.count() == 20
+    assert LifecycleRun.objects.count() == 24
     assert sorted(BoxEvent.objects.filter(kind="expired").values_list("day", flat=True)) == [days[1], days[3]]
     with CaptureQueriesContext(connection) as queries:
         flows.run_day()
-    assert LifecycleRun.objects.count() == 20
-    assert len(queries) < 60
+    assert LifecycleRun.objects.count() == 24
+    assert len(queries) < 72
 
 
 def test_a_past_day_does_what_was_due_then(make_box, alice, today):
@@ -210,7 +211,14 @@ def test_a_dry_run_says_what_is_due_and_writes_nothing(make_box, alice, plans, t
     assert rows() == before and before["LifecycleRun"] == []
     assert [q["sql"] for q in queries if not q["sql"].startswith("SELECT")] == []
     counts = [line.split()[1:3] for line in out.splitlines() if line.startswith(str(today))]
-    assert counts == [["expiries", "2"], ["changes", "1"], ["lapses", "1"], ["notices", "3"], ["deletions", "1"]]
+    assert counts == [
+        ["expiries", "2"],
+        ["changes", "1"],
+        ["lapses", "1"],
+        ["notices", "3"],
+        ["letters", "0"],
+        ["deletions", "1"],
+    ]
     real = command()
     assert "expiries   2 expected, 2 done" in real
     assert "expiries   0 due" in command("--dry-run")
@@ -228,4 +236,7 @@ def test_sql_never_asks_the_database_for_the_day(make_box, alice, today):
 def test_the_timetable_names_a_task_that_exists():
     from pecportal.celery import TIMETABLE
 
-    assert {task for task, _when in TIMETABLE.values() if task.startswith("lifecycle")} == {tasks.run_day.name}
+    assert {task for task, _when in TIMETABLE.values() if task.startswith("lifecycle")} == {
+        tasks.run_day.name,
+        tasks.read_outcomes.name,
+    }

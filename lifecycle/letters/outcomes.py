@@ -1,0 +1,107 @@
+"""What the relay made of each letter, and letters of yesterday that it never took (R27, R29)."""
+
+import logging
+from datetime import datetime, timedelta
+from datetime import time as clock_time
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from post_office.models import STATUS, Email
+
+from lifecycle.models import Letter, Notice
+from pecportal import clock, relay
+
+log = logging.getLogger(__name__)
+BATCH = 1000
+# How long mail servers go on trying what they have put off, and then send it back: RFC 5321, 4.5.4.1. Who has heard
+# nothing for as long may take a delayed letter for delivered.
+SERVERS_TRY = timedelta(days=5)
+State = Letter.State
+
+
+def read_outcomes(*, down: str = "") -> int:
+    """Write down what became of the letters in the queue; returns how many were settled. Safe at any time, and twice.
+
+    `down`: the relay takes nothing at all (the kind of error): letters that were not tried yet are put off with that.
+    """
+    settled = 0
+    while found := _read_batch():
+        settled += found
+    if down:
+        Letter.objects.filter(state=State.QUEUED, mail__status=STATUS.queued).update(
+            state=State.DEFERRED, detail=f"il relay non risponde ({down})"[:200]
+        )
+    return settled
+
+
+def _news() -> QuerySet[Letter]:
+    """Waiting letters of which the queue knows more than they say."""
+    over = clock.now() - SERVERS_TRY
+    return Letter.objects.filter(
+        Q(mail__status__in=[STATUS.sent, STATUS.failed], delayed_at=None)
+        | Q(mail__status=STATUS.requeued, state=State.QUEUED)
+        | Q(delayed_at__lt=over)
+        | Q(mail=None, delayed_at=None),
+        state__in=Letter.WAITING,
+    )
+
+
+def _read_batch() -> int:
+    """A batch in one transaction. Letters that another worker holds, or that came back meanwhile, are left alone."""
+    with transaction.atomic(durable=True):
+        held = _news().select_for_update(no_key=True, skip_locked=True, of=("self",)).select_related("mail")
+        letters = list(held.order_by("pk")[:BATCH])
+        failed = relay.failures(r.mail.pk for r in letters if r.mail is not None and r.mail.status != STATUS.sent)
+        for letter in letters:
+            _read(letter, failed.get(letter.mail_id or 0))
+        Letter.objects.bulk_update(letters, ["state", "settled_at", "detail"], batch_size=500)
+    return len(letters)
+
+
+def _read(letter: Letter, why: relay.Failure | None) -> None:
+    mail = letter.mail
+    if letter.delayed_at is not None or (mail is not None and mail.status == STATUS.sent):
+        letter.state = State.ACCEPTED
+        letter.settled_at = clock.now() if letter.delayed_at or mail is None else mail.last_updated
+        letter.detail = ""
+    elif mail is not None and mail.status == STATUS.requeued:
+        letter.state, letter.detail = State.DEFERRED, _short(why)
+    else:
+        letter.state, letter.settled_at = State.REFUSED, clock.now()
+        letter.detail = _short(why) if mail else "tolta dalla coda prima di partire"
+
+
+def _short(why: relay.Failure | None) -> str:
+    return str(why or "")[:200]
+
+
+def take_back_stale() -> int:
+    """Take letters of an earlier day that no relay took out of the queue; returns how many. Only while nobody sends.
+
+    Their words are of that day ("domani"), and the box may have been renewed: their notices are owed again, and told in
+    today's words, those of many days in one letter, to the addresses that have none yet (R27).
+    """
+    midnight = datetime.combine(clock.today(), clock_time.min, clock.ROME)
+    taken = 0
+    while found := _take_back(midnight):
+        taken += found
+    if taken:
+        log.warning("letters: %s of an earlier day were never taken by the relay: written anew", taken)
+    return taken
+
+
+def _take_back(before: datetime) -> int:
+    with transaction.atomic(durable=True):
+        stale = Letter.objects.filter(
+            state__in=Letter.WAITING,
+            queued_at__lt=before,
+            mail__status__in=[STATUS.queued, STATUS.requeued],
+        )
+        held = stale.select_for_update(no_key=True, skip_locked=True, of=("self",)).order_by("queued_at")
+        rows = list(held.values_list("pk", "mail_id")[:BATCH])
+        ids = [pk for pk, _mail in rows]
+        notices = Notice.letters.through.objects.filter(letter__in=ids).values("notice")
+        Notice.objects.filter(pk__in=notices, state=Notice.State.TOLD).update(state=Notice.State.DUE, told_at=None)
+        Letter.objects.filter(pk__in=ids).update(state=State.REPLACED, settled_at=clock.now(), delayed_at=None)
+        Email.objects.filter(pk__in=[mail for _pk, mail in rows]).delete()
+    return len(rows)

@@ -1,0 +1,36 @@
+"""Where the mail queue's sender meets the letters. An error here stops no mail: beat comes again within a minute."""
+
+import logging
+
+from django.db import transaction
+
+from lifecycle import letters
+from lifecycle.stages import trail
+
+log = logging.getLogger(__name__)
+
+
+def take_back(sender: object, **said: object) -> None:
+    """Before a batch leaves: no letter says "domani" a day later."""
+    try:
+        taken = letters.take_back_stale()
+    except Exception as error:
+        log.error("letters: stale ones were not taken back: %s", trail(error))
+        return
+    if taken:
+        transaction.on_commit(_nudge, robust=True)
+
+
+def read(sender: object, *, down: str, **said: object) -> None:
+    """After a run: what the relay said."""
+    try:
+        letters.read_outcomes(down=down)
+    except Exception as error:
+        log.error("letters: outcomes were not read: %s", trail(error))
+
+
+def _nudge() -> None:
+    """Their notices are owed again: tell them now, not in three hours."""
+    from lifecycle.tasks import run_day
+
+    run_day.delay()
