@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
-from lifecycle import notices, rules
+from lifecycle import deletion, notices, rules
 from lifecycle.models import LifecycleRun
 from mailboxes.flows import Change, start_change
 from mailboxes.models import BoxEvent, Mailbox
@@ -240,16 +240,7 @@ def _tell(ids: list[int], work: Work) -> None:
         work.count(done=notices.tell(ids, day=work.run.day, today=work.today))
 
 
-# --- Deletions: only listed -------------------------------------------------------------------------------------------
-
-
-def due_deletions(day: date) -> QuerySet[Mailbox]:
-    """Live boxes that may be deleted from `day` or before. Nothing deletes them yet: R29's guards come first."""
-    return Mailbox.objects.filter(phase=Phase.LIVE, delete_from__lte=day)
-
-
-def list_deletions(work: Work) -> None:
-    """Nothing to do: the number found due is already in the run, and none of them is ever counted as done."""
+# --- All of them ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -265,5 +256,5 @@ STAGES: dict[Stage, StageWork] = {
     Stage.CHANGES: StageWork(due_changes, start_changes),
     Stage.LAPSES: StageWork(due_lapses, lapse_orders),
     Stage.NOTICES: StageWork(due_notices, send_notices),  # after the lapses: no mail names an order that has lapsed
-    Stage.DELETIONS: StageWork(due_deletions, list_deletions),
+    Stage.DELETIONS: StageWork(deletion.due_on, deletion.delete_boxes),
 }

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from lifecycle import flows
+from lifecycle import deletion, flows
 
 SECONDS = 240  # below the worker's hard limit, so that a run ends by itself and says how far it came
 
@@ -11,3 +11,9 @@ SECONDS = 240  # below the worker's hard limit, so that a run ends by itself and
 def run_day() -> None:
     """Every stage for today, and for the days that were missed."""
     flows.run_day(seconds=SECONDS)
+
+
+@shared_task
+def finish_deletions() -> None:
+    """Boxes whose deletion has begun: purged and recorded as gone, once the mail system confirms it."""
+    deletion.finish_for(SECONDS)
