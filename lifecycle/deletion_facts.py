@@ -71,7 +71,8 @@ def _periods(
     """What was paid for of each box or its domain, and the last day on which some of it was taken back."""
     domains = {box.domain_id for box in boxes if box.domain_id}
     rows = PaidPeriod.objects.filter(Q(box__in=[box.pk for box in boxes]) | Q(domain__in=domains), reverses=None)
-    paid, taken_back = defaultdict(list), {}
+    paid: dict[tuple[str, int], list[dates.Term]] = defaultdict(list)
+    taken_back: dict[tuple[str, int], date] = {}
     for box_id, domain_id, starts, ends, gone in rows.values_list("box", "domain", "starts", "ends", "reversed_on"):
         target = ("box", box_id) if box_id else ("domain", domain_id)
         paid[target].append(dates.Term(starts, ends, gone))

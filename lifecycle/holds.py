@@ -73,6 +73,7 @@ def release_by_hand(*, box_id: int, actor: User, why: str) -> HandRelease:
         box = boxes.get(pk=box_id)
         if refusal := refusal_to_release(box):
             raise RefusedError(refusal)
+        assert box.expires_on is not None  # of a live box
         cases.close_of_box(Case.Kind.DELETION_UNWARNED, box=box, actor=actor, resolution=why)
         return HandRelease.objects.create(
             box=box, expiry=box.expires_on, why=why, released_by=actor, released_at=clock.now()

@@ -31,7 +31,7 @@ Verdict = ManifestLine.Verdict
 
 def batches(due: QuerySet[Mailbox], size: int = BATCH) -> Iterator[list[int]]:
     """Ids of boxes past their deletion day in batches, by keyset: boxes that are held stay due, and come once."""
-    after: tuple[date, int] | None = None
+    after: tuple[date | None, int] | None = None
     while True:
         page = due
         if after is not None:

@@ -1,5 +1,7 @@
 """Edges for the worker. A nudge that beat repeats: just after midnight, and every three hours for what was left."""
 
+import time
+
 from celery import shared_task
 
 from lifecycle import deletion, flows
@@ -16,4 +18,4 @@ def run_day() -> None:
 @shared_task
 def finish_deletions() -> None:
     """Boxes whose deletion has begun: purged and recorded as gone, once the mail system confirms it."""
-    deletion.finish_for(SECONDS)
+    deletion.finish_pending(stop_at=time.monotonic() + SECONDS)

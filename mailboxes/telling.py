@@ -92,4 +92,7 @@ def _tell(box: Mailbox, claim: datetime) -> None:
         platform.apply_state(box.address.name, box.state(clock.today()))
     if not Mailbox.objects.filter(pk=box.pk, platform_due_at=claim).update(platform_due_at=None):
         # It changed meanwhile, and another worker may have told that before us: what we said is not the last word.
-        Mailbox.objects.filter(pk=box.pk).update(platform_due_at=clock.now())
+        Mailbox.objects.filter(pk=box.pk).exclude(phase=Phase.DELETED).update(platform_due_at=clock.now())
+        lives = Mailbox.objects.filter(address=box.address_id).exclude(phase=Phase.DELETED)
+        if not lives.exists():
+            platform.purge(box.address.name)  # it was purged while we spoke: what we told made it known again, empty

@@ -157,7 +157,7 @@ class _Named:
 def _names(box: Mailbox, numbers: Iterable[str]) -> list[str]:
     """What a causale may call a box: its address, its domain, the number of an order of it. Better one too many."""
     local, _at, host = box.address.name.rpartition("@")
-    addresses = [_bare(f"{local}{sign}{host}") for sign in ("@", "at", "chiocciola")]
+    addresses = [_bare(f"{local}{sign}{host}") for sign in ("@", "(a)", "at", "chiocciola")]
     return [*addresses, *([_bare(box.domain.name)] if box.domain else []), *map(_bare, numbers)]
 
 

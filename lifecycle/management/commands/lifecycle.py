@@ -80,7 +80,7 @@ class Command(BaseCommand):
                 "two members of staff release it in admin, or nothing is deleted"
             )
 
-    def _count(self, what: str, number: int, held: Mapping[str, int]) -> None:
+    def _count(self, what: str, number: int, held: Mapping[Any, int]) -> None:
         if not number and not held:
             return
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(held.items()))
