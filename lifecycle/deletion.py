@@ -25,7 +25,8 @@ from mailboxes.models.boxes import Phase
 from mailboxes.platform.base import UnknownBoxError, get_platform
 from mailboxes.rules import State
 from mailboxes.telling import claim_for_purge, give_up_claim
-from payments import box_gone, in_flight
+from payments import box_gone, cases, in_flight
+from payments.models import Case
 from pecportal import clock, mail
 from pecportal.formats import day as in_words
 
@@ -106,6 +107,7 @@ def begin(*, box_id: int, today: date, on_begun: Callable[[], None] | None = Non
         if _is_held(box, line, today):
             return False
         ending.begin(box, today=today, why=line.get_why_display())
+        cases.close_of_box(Case.Kind.DELETION_UNWARNED, box=box, actor=None, resolution=_("cancellata"))
         lapsed = box_gone.end(box=box, held=held, login_id=seen["login_id"])
         line.begun_at = clock.now()
         line.save(update_fields=["begun_at"])

@@ -1,4 +1,4 @@
-"""Deletion: never without warnings that were accepted; begun, purged, finished; killed anywhere; platform faults (R29, R30)."""
+"""Deletion: never without accepted warnings; begun, purged, finished; faults of the platform, kills (R29, R30)."""
 
 from datetime import timedelta
 

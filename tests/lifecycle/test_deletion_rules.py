@@ -1,4 +1,4 @@
-"""The one pure function that says whether an archive goes: each guard alone, all pairs, both sides of every day (R29)."""
+"""The one pure function that says whether an archive goes: each guard alone, in pairs, both sides of a day (R29)."""
 
 from dataclasses import replace
 from datetime import date, timedelta
