@@ -213,7 +213,10 @@ def delete_domains(today: date) -> int:
     """Record as DELETED the domains whose boxes are all gone and whose own day has come (R17); how many."""
     done = 0
     for domain_id in list(deletion_facts.due_domains(today).order_by("pk").values_list("pk", flat=True)):
-        done += _delete_domain(domain_id, today)
+        try:
+            done += _delete_domain(domain_id, today)
+        except Exception as error:  # one that does not go keeps no other
+            log.error("domain %s could not be deleted (%s)", domain_id, type(error).__name__)
     return done
 
 
