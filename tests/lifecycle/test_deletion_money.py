@@ -257,6 +257,6 @@ def test_the_manifest_of_many_boxes_takes_a_fixed_number_of_queries(make_box, al
         warn_twice(*boxes[: number // 3])
         with CaptureQueriesContext(connection) as queries:
             manifest.make_manifest(today)
-        counted.append(len(queries))
-    assert counted[0] == counted[1] <= 25, counted
+        counted.append(sum("INSERT" not in q["sql"] for q in queries))  # SQLite cuts large inserts in pieces
+    assert counted[0] == counted[1] <= 20, counted
     assert len(lines()) == 253
