@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
-from lifecycle import letters, notices, rules
+from lifecycle import deletion, letters, notices, rules
 from lifecycle.models import LifecycleRun, Notice
 from mailboxes.flows import Change, start_change
 from mailboxes.models import BoxEvent, Mailbox
@@ -277,16 +277,7 @@ def _stop_at_midnight(work: Work) -> None:
         raise OutOfTimeError
 
 
-# --- Deletions: only listed -------------------------------------------------------------------------------------------
-
-
-def due_deletions(day: date) -> QuerySet[Mailbox]:
-    """Live boxes that may be deleted from `day` or before. Nothing deletes them yet: R29's guards come first."""
-    return Mailbox.objects.filter(phase=Phase.LIVE, delete_from__lte=day)
-
-
-def list_deletions(work: Work) -> None:
-    """Nothing to do: the number found due is already in the run, and none of them is ever counted as done."""
+# --- All of them ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -303,5 +294,5 @@ STAGES: dict[Stage, StageWork] = {
     Stage.LAPSES: StageWork(due_lapses, lapse_orders),
     Stage.NOTICES: StageWork(due_notices, owe_notices),
     Stage.LETTERS: StageWork(due_letters, send_letters),  # after the lapses: no mail names an order that has lapsed
-    Stage.DELETIONS: StageWork(due_deletions, list_deletions),
+    Stage.DELETIONS: StageWork(deletion.due_on, deletion.delete_boxes),
 }

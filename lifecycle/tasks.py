@@ -1,8 +1,10 @@
 """Edges for the worker. A nudge that beat repeats: just after midnight, and every three hours for what was left."""
 
+import time
+
 from celery import shared_task
 
-from lifecycle import flows, letters
+from lifecycle import deletion, flows, letters
 
 SECONDS = 240  # below the worker's hard limit, so that a run ends by itself and says how far it came
 
@@ -17,3 +19,9 @@ def run_day() -> None:
 def read_outcomes() -> None:
     """What the relay said of the letters since: the sender reads it after each run, this is for when it was killed."""
     letters.read_outcomes()
+
+
+@shared_task
+def finish_deletions() -> None:
+    """Boxes whose deletion has begun: purged and recorded as gone, once the mail system confirms it."""
+    deletion.finish_pending(stop_at=time.monotonic() + SECONDS)

@@ -95,6 +95,8 @@ def open_box(
                 domain = Domain.objects.select_for_update(no_key=True, of=("self",)).get(pk=domain.pk)
                 if domain.owner_id != owner.pk:
                     raise RefusedError(_("Il dominio appartiene a un altro account."))
+                if domain.phase != Phase.LIVE:
+                    raise RefusedError(_("Il dominio non è attivo: non vi si possono aprire caselle."))
                 expires_on = domain.expires_on
             if expires_on is None:
                 raise RefusedError(_("Il dominio non ha ancora una scadenza."))

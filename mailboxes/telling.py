@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Q
 
 from mailboxes.models import Mailbox
+from mailboxes.models.boxes import Phase
 from mailboxes.platform.base import get_platform
 from pecportal import clock
 
@@ -64,10 +66,33 @@ def _claim_due(size: int) -> tuple[list[Mailbox], datetime]:
     return boxes, claim
 
 
+def claim_for_purge(box_id: int) -> bool:
+    """Take the right to speak to the mail system about a box whose deletion has begun, for as long as a task lives.
+
+    False while somebody else has it: nobody tells of a box while it is purged, nor purges it twice at once, so that no
+    late purge meets a new life of the address.
+    """
+    now = clock.now()
+    free = Mailbox.objects.filter(Q(platform_due_at=None) | Q(platform_due_at__lte=now), phase=Phase.DELETING)
+    return bool(free.filter(pk=box_id).update(platform_due_at=now + TELL_AGAIN_AFTER))
+
+
+def give_up_claim(box_id: int) -> None:
+    """The purge did not succeed: whoever comes may try again at once."""
+    Mailbox.objects.filter(pk=box_id, phase=Phase.DELETING).update(platform_due_at=None)
+
+
 def _tell(box: Mailbox, claim: datetime) -> None:
     platform = get_platform()
-    platform.set_capacity(box.address.name, mailbox_gb=box.mailbox_gb, archive_gb=box.archive_gb)
-    platform.apply_state(box.address.name, box.state(clock.today()))
+    # Of a box whose deletion has begun only the state is told, and of one that is gone nothing: its space would make
+    # the mail system know it again, and its address may have a new life.
+    if box.phase not in (Phase.DELETING, Phase.DELETED):
+        platform.set_capacity(box.address.name, mailbox_gb=box.mailbox_gb, archive_gb=box.archive_gb)
+    if box.phase != Phase.DELETED:
+        platform.apply_state(box.address.name, box.state(clock.today()))
     if not Mailbox.objects.filter(pk=box.pk, platform_due_at=claim).update(platform_due_at=None):
         # It changed meanwhile, and another worker may have told that before us: what we said is not the last word.
-        Mailbox.objects.filter(pk=box.pk).update(platform_due_at=clock.now())
+        Mailbox.objects.filter(pk=box.pk).exclude(phase=Phase.DELETED).update(platform_due_at=clock.now())
+        lives = Mailbox.objects.filter(address=box.address_id).exclude(phase=Phase.DELETED)
+        if not lives.exists():
+            platform.purge(box.address.name)  # it was purged while we spoke: what we told made it known again, empty

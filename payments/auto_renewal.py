@@ -232,6 +232,16 @@ def turn_off(*, box_id: int, user: User) -> None:
         _tell("auto_renewal_off", box=box)
 
 
+def end_with_box(box: Mailbox) -> None:
+    """The deletion of a box begins (box locked): its consent ends, nothing is charged for it any more (R29)."""
+    AutoRenewal.objects.filter(box=box, ended_at=None).update(
+        ended_at=clock.now(), ended_why=AutoRenewal.Ended.BOX_GONE
+    )
+    box.auto_renews = False
+    box.save(update_fields=["auto_renews"])
+    scheduled.cancel(box, why=_("casella cancellata"))
+
+
 def end_with_order(*, consents: Collection[int], boxes: list[Mailbox]) -> list[Mailbox]:
     """These consents end with the order that is withdrawn from (its boxes locked).
 

@@ -4,7 +4,7 @@
 """
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 
 from django.conf import settings
@@ -53,6 +53,19 @@ def open_case(
     except IntegrityError:
         return
     log.warning("case opened: %s %s", case.kind, case.pk)
+
+
+def open_for_boxes(kind: Case.Kind, *, details: Mapping[Mailbox, str]) -> None:
+    """Open a case a box inside the caller's transaction, with one insert; where one is open already, it stands."""
+    opened = [Case(kind=kind, box=box, detail=detail[:300]) for box, detail in details.items()]
+    Case.objects.bulk_create(opened, ignore_conflicts=True)
+    if opened:
+        log.warning("cases opened: %s %s", len(opened), kind)
+
+
+def close_of_box(kind: Case.Kind, *, box: Mailbox, actor: User | None, resolution: str) -> None:
+    """What a case was about a box is decided, or is over."""
+    _close(Case.objects.filter(kind=kind, box=box), actor=actor, resolution=resolution)
 
 
 def close_case(*, case_id: int, actor: User, resolution: str) -> None:

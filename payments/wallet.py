@@ -154,6 +154,15 @@ def replace(*, old_id: int, new: StoredMethod) -> None:
     mail.send("method_replaced", to=[scheduled.email_of(new.login)], context=context)
 
 
+def remove_all_of(login_id: int) -> None:
+    """A mailbox login ends with its box: the methods it gave are forgotten (rows locked), without a mail (R24b, R29).
+
+    They paid only that box, whose automatic renewal is over.
+    """
+    for method in StoredMethod.objects.filter(login=login_id, removed_at=None).order_by("is_default", "pk"):
+        _take_away(method)
+
+
 def _take_away(method: StoredMethod) -> None:
     """Removed (row locked); the newest of the others becomes the default if it was the default."""
     was_default = method.is_default

@@ -127,6 +127,15 @@ MENU: "list[tuple[StrOrPromise, list[Entry]]]" = [
         ],
     ),
     (
+        gettext_lazy("Cancellazioni"),
+        [
+            ("lifecycle.deletionstop", "front_hand", gettext_lazy("Fermate dal limite")),
+            ("lifecycle.manifestline", "list_alt", gettext_lazy("Registro giornaliero")),
+            ("lifecycle.staffhold", "lock", gettext_lazy("Blocchi")),
+            ("lifecycle.handrelease", "delete_forever", gettext_lazy("Decise a mano")),
+        ],
+    ),
+    (
         gettext_lazy("Listino"),
         [
             ("mailboxes.price", "sell", gettext_lazy("Prezzi")),

@@ -16,6 +16,10 @@ app.autodiscover_tasks()
 TIMETABLE: dict[str, tuple[str, dict[str, str] | int]] = {
     "lifecycle: the day": ("lifecycle.tasks.run_day", {"minute": "5", "hour": "0"}),
     "lifecycle: catch up": ("lifecycle.tasks.run_day", {"minute": "35", "hour": "*/3"}),
+    "lifecycle: deletions under way": (  # 02:00–03:00 left out
+        "lifecycle.tasks.finish_deletions",
+        {"minute": "12,27,42,57", "hour": "0,1,3-23"},
+    ),
     "payments: ask again": ("payments.tasks.sync_due", 60),
     "payments: fulfil what is paid": ("payments.tasks.fulfil_due", 60),
     "payments: webhooks left over": ("payments.tasks.work_off_left_over", 60),

@@ -92,6 +92,12 @@ NOTICE_DAYS = sorted(  # R27: days from the expiry, negative before it
 )
 if NOTICE_DAYS and not -366 <= NOTICE_DAYS[0] <= NOTICE_DAYS[-1] <= 366:
     raise ImproperlyConfigured("NOTICE_DAYS are days from the expiry, such as -30,-7,1: from -366 to 366.")
+DELETION_CAP_COUNT = env.int("DELETION_CAP_COUNT", default=100)  # R29: a day's run above both limits stops
+DELETION_CAP_PERCENT = env.float("DELETION_CAP_PERCENT", default=0.5)
+if DELETION_CAP_COUNT < 0 or not 0 <= DELETION_CAP_PERCENT <= 100:
+    raise ImproperlyConfigured(
+        "DELETION_CAP_COUNT is a number of boxes, 0 or more; DELETION_CAP_PERCENT is from 0 to 100."
+    )
 TRANSFER_BLACKOUT_DAYS = 15  # R29: transfer is not offered in the last days before deletion
 IDLE_MINUTES = env.int("IDLE_MINUTES", default=30)  # R5
 PAYMENT_PROVIDERS = env.list("PAYMENT_PROVIDERS", default=["transfer"] if PRODUCTION else ["sandbox", "transfer"])

@@ -1,5 +1,5 @@
-"""Staff's pages of what time does. Everything is read only."""
+"""Staff's pages of what time does: runs, notices, deletions. Everything is changed by flows."""
 
-from . import boxes, notices, runs
+from . import boxes, deletion, notices, runs
 
-__all__ = ["boxes", "notices", "runs"]
+__all__ = ["boxes", "deletion", "notices", "runs"]

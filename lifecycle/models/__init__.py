@@ -1,8 +1,10 @@
 """What time did and what it owes: runs, notices, deletions, and what ops watch."""
 
-from .deletion import DeletionStop, ManifestLine, StaffHold
+from .deletion import DeletionStop, HandRelease, ManifestLine, StaffHold
 from .notices import Letter, Notice
 from .ops import Alarm, Figure
 from .runs import LifecycleRun
 
-__all__ = ["Alarm", "DeletionStop", "Figure", "Letter", "LifecycleRun", "ManifestLine", "Notice", "StaffHold"]
+__all__ = [
+    "Alarm", "DeletionStop", "Figure", "HandRelease", "Letter", "LifecycleRun", "ManifestLine", "Notice", "StaffHold",
+]  # fmt: skip

@@ -38,6 +38,28 @@ class StaffHold(models.Model):
         return f"{self.box_id} {self.why}"
 
 
+class HandRelease(models.Model):
+    """Somebody of staff lets a box go that could not be warned: once an expiry, with the reason (R29)."""
+
+    box = models.ForeignKey(Mailbox, on_delete=models.PROTECT, related_name="hand_releases", verbose_name=_("casella"))
+    expiry = models.DateField(_("scadenza"))
+    why = models.CharField(_("perché"), max_length=200)
+    released_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+", verbose_name=_("deciso da"))
+    released_at = models.DateTimeField(_("deciso il"))
+
+    class Meta:
+        ordering = ["-released_at"]
+        verbose_name = _("cancellazione decisa a mano")
+        verbose_name_plural = _("cancellazioni decise a mano")
+        constraints = [
+            models.UniqueConstraint(fields=["box", "expiry"], name="hand_release_once_an_expiry"),
+            models.CheckConstraint(condition=~Q(why=""), name="hand_release_has_a_reason"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.box_id} {self.expiry}"
+
+
 class ManifestLine(models.Model):
     """The day's manifest: a box due for deletion, what is to become of it, and why (R29)."""
 
@@ -47,11 +69,13 @@ class ManifestLine(models.Model):
 
     class Why(models.TextChoices):
         WARNED = "warned", _("Avvisata e non rinnovata")
+        RELEASED = "released", _("Decisa a mano, senza avvisi accettati")
         MONEY_PAID = "paid", _("Ordine pagato o da verificare")
         MONEY_ON_ITS_WAY = "money", _("Denaro in arrivo")
         STAFF_HOLD = "staff", _("Blocco del personale")
         NOT_WARNED = "not_warned", _("Mancano due avvisi accettati")
         NO_ADDRESS = "no_address", _("Nessun indirizzo funzionante")
+        NOT_DUE = "not_due", _("Non è più da cancellare")
 
     day = models.DateField(_("giorno"))
     box = models.ForeignKey(Mailbox, on_delete=models.PROTECT, related_name="+", verbose_name=_("casella"))
@@ -96,6 +120,10 @@ class DeletionStop(models.Model):
         ordering = ["-day"]
         verbose_name = _("cancellazione fermata dal limite")
         verbose_name_plural = _("cancellazioni fermate dal limite")
+        permissions = [
+            ("ask_deletion_release", "Can ask that a stopped deletion goes on"),
+            ("release_deletion", "Can release a stopped deletion that somebody else asked for"),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=Q(asked_at=None, asked_by=None, asked_why="")

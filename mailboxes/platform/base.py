@@ -21,6 +21,10 @@ class Usage:
     measured_at: datetime | None
 
 
+class UnknownBoxError(LookupError):
+    """The mail system does not know the address: there is nothing of it left to purge."""
+
+
 class Platform(Protocol):
     """A mail system. Every method may be called twice with the same arguments and ends in the same state."""
 
@@ -34,13 +38,19 @@ class Platform(Protocol):
         """Space used by each address, one call for many. An address the system does not know is left out."""
 
     def apply_state(self, address: str, state: str) -> None:
-        """Tell the state of the box (mailboxes.rules.State), so that it sends, receives and opens accordingly."""
+        """Tell the state of the box (mailboxes.rules.State), so that it sends, receives and opens accordingly.
+
+        The states of a box that is being deleted, or was, never make the mail system know it anew.
+        """
 
     def set_capacity(self, address: str, *, mailbox_gb: int, archive_gb: int) -> None:
         """Set both spaces; an archive of 0 GB is removed with its messages (R7)."""
 
     def purge(self, address: str) -> bool:
-        """Delete all content. True when it is confirmed gone (also when it was gone already)."""
+        """Delete all content. True when it is confirmed gone (also when it was gone already); False: not yet.
+
+        May raise UnknownBoxError for what was gone already, anything else while it is away: then it is asked again.
+        """
 
 
 @cache

@@ -15,6 +15,7 @@ from django.conf import settings
 
 from accounts.models import User
 from mailboxes.platform.base import Usage
+from mailboxes.rules import State
 from pecportal import clock
 
 
@@ -43,6 +44,8 @@ class LocalPlatform:
         return found
 
     def apply_state(self, address: str, state: str) -> None:
+        if state in (State.DELETING, State.DELETED) and _read(_path(address)) is None:
+            return  # purged, or never told: it is not made known again
         with _changing(address) as content:
             content["state"] = str(state)
 

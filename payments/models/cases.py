@@ -30,6 +30,7 @@ class Case(models.Model):
         REFUND_BY_BANK = "by_bank", _("Da rimborsare con bonifico")
         MONEY_UNKNOWN = "stranger", _("Denaro presso il gestore senza un pagamento")
         DOWNGRADE_STUCK = "downgrade", _("Cambio di tipologia che non riesce")
+        DELETION_UNWARNED = "unwarned", _("Da cancellare, ma senza avvisi accettati")
 
     kind = models.CharField(_("tipo"), max_length=12, choices=Kind.choices)
     order = models.ForeignKey(

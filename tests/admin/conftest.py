@@ -8,6 +8,8 @@ import pytest
 from django.db import transaction
 
 from lifecycle import flows as lifecycle
+from lifecycle import holds
+from lifecycle.models import DeletionStop, HandRelease
 from mailboxes.flows import open_domain
 from mailboxes.models import Holder, Mailbox, Plan, Price, VatRate
 from payments import flows as money
@@ -80,6 +82,11 @@ def world(make_box, alice, carla, dario, plans, today) -> SimpleNamespace:
     night = Reconciliation.objects.create(day=today, started_at=clock.now(), finished_at=clock.now())
     Difference.objects.create(about="dates", object_id=boxes["presto"].pk, detail="casella", found_on=night)
     lifecycle.run_for(today)
+    holds.place_hold(box_id=boxes["persa"].pk, actor=dario, why="in causa")
+    HandRelease.objects.create(
+        box=boxes["carla"], expiry=today, why="al telefono", released_by=dario, released_at=clock.now()
+    )
+    DeletionStop.objects.create(day=today, boxes=101, of_boxes=200, stopped_at=clock.now())
     first = {m.__name__: m.objects.order_by("pk").first() for m in (
         AutoRenewal, Case, Difference, Holder, Payment, Plan, Price, ProviderEvent, Receipt, Refund, ScheduledCharge,
         StoredMethod, VatRate,

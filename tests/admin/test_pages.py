@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import User
-from lifecycle.models import Letter, LifecycleRun, Notice
+from lifecycle.models import DeletionStop, HandRelease, Letter, LifecycleRun, ManifestLine, Notice, StaffHold
 from mailboxes.models import Domain, Holder, Mailbox, Plan, Price, VatRate
 from payments.models import (
     AutoRenewal,
@@ -29,8 +29,8 @@ from renewals.models import Order
 
 pytestmark = pytest.mark.django_db
 READ_ONLY = [
-    AutoRenewal, Case, Difference, Domain, Letter, LifecycleRun, Mailbox, Notice, Order, Payment, ProviderEvent,
-    Receipt, Refund, ScheduledCharge, Statement, StoredMethod,
+    AutoRenewal, Case, DeletionStop, Difference, Domain, HandRelease, Letter, LifecycleRun, Mailbox, ManifestLine,
+    Notice, Order, Payment, ProviderEvent, Receipt, Refund, ScheduledCharge, StaffHold, Statement, StoredMethod,
 ]  # fmt: skip
 EDITABLE = [Holder, Plan, Price, VatRate]
 OURS = [*READ_ONLY, *EDITABLE]
@@ -45,6 +45,11 @@ OWN_DETAILS = {
     "admin:payments_case_close": Case,
     "admin:payments_statement_apply": Statement,
     "admin:renewals_order_cancel": Order,
+    "admin:mailboxes_mailbox_hold": Mailbox,
+    "admin:mailboxes_mailbox_lift": Mailbox,
+    "admin:mailboxes_mailbox_let_go": Mailbox,
+    "admin:lifecycle_deletionstop_ask": DeletionStop,
+    "admin:lifecycle_deletionstop_release": DeletionStop,
 }
 
 

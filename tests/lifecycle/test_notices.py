@@ -39,7 +39,9 @@ def at(day: date, hour: int = 12):
 
 
 def told() -> list[tuple[str, int]]:
-    return sorted((n.box.address.name, n.kind) for n in Notice.objects.select_related("box__address"))
+    """Not the further warnings that deletion owes to boxes past their day (R29): they are due, nobody sent them."""
+    notices = Notice.objects.exclude(state="due").select_related("box__address")
+    return sorted((n.box.address.name, n.kind) for n in notices)
 
 
 def subjects() -> list[tuple[str, str]]:
@@ -125,12 +127,12 @@ def test_a_whole_life_is_told_eleven_times_each_on_its_day(plans, alice):
     days = []
     for n in range(-95, 100):
         with at(E + timedelta(days=n)):
-            before = Notice.objects.count()
+            before = Notice.objects.exclude(state="due").count()
             flows.run_day()
-            if Notice.objects.count() > before:
+            if Notice.objects.exclude(state="due").count() > before:
                 days.append(n)
     assert days == OFFSETS
-    assert [n.kind for n in Notice.objects.order_by("id")] == OFFSETS
+    assert [n.kind for n in Notice.objects.exclude(state="due").order_by("id")] == OFFSETS
 
 
 @pytest.mark.parametrize(

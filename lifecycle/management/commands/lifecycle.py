@@ -1,16 +1,19 @@
 """What the worker does every day, by hand: for today and the missed days, or for one day."""
 
 from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db.models import Count
 
-from lifecycle import flows, stages
+from lifecycle import flows, manifest
+from lifecycle.models import DeletionStop, ManifestLine
 from pecportal import clock
 from pecportal.errors import RefusedError
 
-LISTED = 50  # boxes due for deletion that are named; the rest is a number
+LISTED = 50  # boxes that are named; the rest is a number
 
 
 def a_day(text: str) -> date:
@@ -23,7 +26,8 @@ def a_day(text: str) -> date:
 class Command(BaseCommand):
     help = (
         "Records expiries, starts changes of plan whose day has come, lapses unpaid orders, tells customers of "
-        "expiries, and lists the boxes due for deletion (deleting is off). Safe to run twice, at once, or after a kill."
+        "expiries, and deletes the boxes whose time is over and which nothing holds. Safe to run twice, at once, or "
+        "after a kill."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -40,14 +44,17 @@ class Command(BaseCommand):
             else:
                 for done in flows.run_for(day) if options["date"] else flows.run_day():
                     self._tell(done)
+                self._tell_deletions(day)
         except (RefusedError, flows.StageError) as error:
             raise CommandError(str(error)) from error
-        self._list_deletions(day)
 
     def _preview(self, day: date) -> None:
         self.stdout.write("Dry run: nothing is written.")
         for due in flows.preview(day):
             self.stdout.write(f"{due.day}  {due.stage.value:<10} {due.due} due")
+        found = manifest.preview(day, listed=LISTED)
+        self._count("would be deleted", found.deleted, found.held)
+        self._list(found.first, found.deleted)
 
     def _tell(self, done: flows.Done) -> None:
         start = f"{done.day}  {done.stage.value:<10} "
@@ -58,14 +65,30 @@ class Command(BaseCommand):
         numbers = f"{run.expected} expected, {run.done} done, {run.failed} failed, {run.left} left"
         self.stdout.write(f"{start}{numbers}, {run.seconds:.1f} s")
 
-    def _list_deletions(self, day: date) -> None:
-        """By id and never by address: this output ends in logs (R33)."""
-        due = stages.due_deletions(day).order_by("delete_from", "pk")
-        count = due.count()
-        if not count:
+    def _tell_deletions(self, day: date) -> None:
+        """What the manifest of the day says, and whether the cap stopped it."""
+        lines = ManifestLine.objects.filter(day=day)
+        held = lines.filter(verdict=ManifestLine.Verdict.HELD).values_list("why").annotate(number=Count("pk"))
+        begun = lines.exclude(begun_at=None)
+        self._count("deleted or under way", begun.count(), dict(held))
+        ids = begun.order_by("pk").values_list("box__public_id", flat=True)
+        self._list([str(public_id) for public_id in ids[:LISTED]], begun.count())
+        stop = DeletionStop.objects.filter(day=day).first()
+        if stop is not None and stop.released_at is None:
+            self.stdout.write(
+                f"{day}  deletions  stopped by the cap: {stop.boxes} of {stop.of_boxes} boxes; "
+                "two members of staff release it in admin, or nothing is deleted"
+            )
+
+    def _count(self, what: str, number: int, held: Mapping[Any, int]) -> None:
+        if not number and not held:
             return
-        self.stdout.write(f"Boxes due for deletion (none is deleted, deleting is off): {count}")
-        for public_id, delete_from in due.values_list("public_id", "delete_from")[:LISTED]:
-            self.stdout.write(f"  {public_id} from {delete_from}")
-        if count > LISTED:
-            self.stdout.write(f"  and {count - LISTED} more")
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(held.items()))
+        self.stdout.write(f"Boxes past their deletion day: {number} {what}, held: {reasons or 'none'}")
+
+    def _list(self, public_ids: list[str], of: int) -> None:
+        """By id and never by address: this output ends in logs (R33)."""
+        for public_id in public_ids:
+            self.stdout.write(f"  {public_id}")
+        if of > len(public_ids):
+            self.stdout.write(f"  and {of - len(public_ids)} more")
