@@ -243,8 +243,8 @@ def _switch_on_late(order: Order, payment: Payment, outcome: Outcome) -> None:
 
 def _tell_failed(order: Order) -> None:
     """Who was told "stiamo verificando, ti scriviamo" and saw no outcome since: it did not go through (R19)."""
-    line = order.lines.select_related("mailbox__address").first()
-    context: dict[str, object] = {"order": order, "box": line.mailbox if line else None}
+    line = order.lines.select_related("mailbox__address", "domain", "address").first()
+    context: dict[str, object] = {"order": order, "box": line.target if line else None}
     mail.send("payment_failed", to=[order.email, order.owner.email], context=context)
 
 
@@ -319,7 +319,14 @@ def _pays(order: Order, payment: Payment, outcome: Outcome, *, given_up: bool, d
 
 def after_paid(order_id: int) -> None:
     """What follows a registered payment: fulfilment, and a case for what cannot be given. Repeatable."""
-    settle.fulfil(order_id, on_attention=cases.open_for_attention)
+    settle.fulfil(order_id, on_attention=cases.open_for_attention, on_activating=nudge_activation)
+
+
+def nudge_activation() -> None:
+    """Ask the worker to activate what was bought; if nobody hears it, beat does it within a minute."""
+    from payments.tasks import activate_due
+
+    activate_due.delay()
 
 
 def cancel_order(*, order_id: int, actor: User, despite_transfer: bool = False, why: str = "") -> None:

@@ -129,7 +129,7 @@ def reverse_order(*, order_id: int, amount: Decimal, actor: User, why: str) -> D
 def take_back(order: Order, *, why: str, actor: User) -> None:
     """What a fulfilled order (locked) gave is taken back, with the automatic charge of the expiry that returns."""
     _start_changes_later(settle.reverse(order, why=why[:200], actor=actor))
-    ids = order.lines.exclude(period=None).values("mailbox")
+    ids = order.lines.exclude(period=None).values("period__box")
     for box in Mailbox.objects.locked().filter(pk__in=ids).order_by("pk"):
         scheduled.expiry_came_back(box)
 

@@ -40,13 +40,13 @@ def name_of(code: str) -> str:
     return str(NAMES.get(code, code))
 
 
-def methods(*, delete_from: date | None, today: date) -> list[Method]:
+def methods(*, delete_from: date | None, today: date, kind: str = Kind.RENEWAL) -> list[Method]:
     """What this installation offers, in its order, for something that is deleted from `delete_from` (R29)."""
     found: list[Method] = []
     for code in offered():
-        found.append(_by_bank(code, delete_from, today) if code in BY_BANK else _online(code))
+        found.append(_by_bank(code, delete_from, today, kind) if code in BY_BANK else _online(code, kind))
     if settings.POSTAL_ACCOUNT:
-        found.append(_by_bank(POSTAL, delete_from, today))
+        found.append(_by_bank(POSTAL, delete_from, today, kind))
     return found
 
 
@@ -54,7 +54,7 @@ def methods_of(order: Order, *, today: date) -> list[Method]:
     """The same for an order: the first of its boxes and domains to be deleted counts."""
     targets = [line.mailbox or line.domain for line in order.lines.all()]
     days = [target.delete_from for target in targets if target is not None and target.delete_from]
-    return methods(delete_from=min(days, default=None), today=today)
+    return methods(delete_from=min(days, default=None), today=today, kind=order.kind)
 
 
 def refusal_of(order: Order, code: str, *, today: date) -> str:
@@ -72,12 +72,15 @@ def switches_on(order: Order) -> bool:
     return order.kind in (Kind.RENEWAL, Kind.PURCHASE)
 
 
-def _online(code: str) -> Method:
-    note = _("Registrato subito: la casella si rinnova in pochi minuti.")
+def _online(code: str, kind: str) -> Method:
+    if kind == Kind.PURCHASE:
+        note = _("Registrato subito: la casella si attiva in pochi minuti.")
+    else:
+        note = _("Registrato subito: la casella si rinnova in pochi minuti.")
     return Method(code, name_of(code), ICONS.get(code, "card"), note, saves=True)
 
 
-def _by_bank(code: str, delete_from: date | None, today: date) -> Method:
+def _by_bank(code: str, delete_from: date | None, today: date, kind: str) -> Method:
     """Transfer and postal slip: the money takes days, and could arrive after the deletion."""
     refusal, closed = "", delete_from is not None and today >= transfer_closes_on(delete_from)
     if code == POSTAL:
@@ -86,6 +89,9 @@ def _by_bank(code: str, delete_from: date | None, today: date) -> Method:
     else:
         note = _("1–5 giorni lavorativi. La casella resta com'è finché non arriva.")
         late = _("La casella si cancella %(dal)s: un bonifico potrebbe arrivare tardi. Paga con un altro metodo.")
+    if kind == Kind.PURCHASE:
+        days = _("5–7 giorni lavorativi.") if code == POSTAL else _("1–5 giorni lavorativi.")
+        note = days + " " + _("La casella si attiva appena il pagamento arriva.")
     if closed:
         refusal = late % {"dal": dal(delete_from)}
     return Method(code, name_of(code), ICONS[code], note, refusal)

@@ -7,11 +7,12 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from mailboxes.rules import State
+from payments import purchase_words
 from payments.auto_renewal import charge_day
 from payments.models import AutoRenewal
 from pecportal import clock
 from pecportal.formats import day, distance, euro, fino, il, years
-from renewals.models import Order
+from renewals.models import Kind, Order
 from renewals.references import creditor_reference, customer_code
 
 MOST = 3
@@ -53,7 +54,7 @@ def _postal(order: Order, expiry: date | None, today: date) -> list[Next]:
         told = _("Paga il bollettino con il codice cliente %(code)s.") % {"code": customer_code(order)}
         lines.append(Next(_("Entro %(day)s") % {"day": il(order.payable_until)}, told))
     days = _("In 5–7 giorni lavorativi") if order.transfer_declared_on else _("5–7 giorni lavorativi dopo")
-    return [*lines, Next(days, _("Il bollettino arriva e lo registriamo.")), _renewed(expiry)]
+    return [*lines, Next(days, _("Il bollettino arriva e lo registriamo.")), _renewed(order, expiry)]
 
 
 def _transfer(order: Order, expiry: date | None, today: date) -> list[Next]:
@@ -69,7 +70,7 @@ def _transfer(order: Order, expiry: date | None, today: date) -> list[Next]:
         )
     days = _("In 1–5 giorni lavorativi") if order.transfer_declared_on else _("1–5 giorni lavorativi dopo")
     lines.append(Next(days, _("Il bonifico arriva e lo registriamo.")))
-    return [*lines, _renewed(expiry)]
+    return [*lines, _renewed(order, expiry)]
 
 
 def _to_pay(order: Order, expiry: date | None, today: date) -> list[Next]:
@@ -78,7 +79,7 @@ def _to_pay(order: Order, expiry: date | None, today: date) -> list[Next]:
             _("Entro %(day)s") % {"day": il(order.payable_until)},
             _("Paga l'ordine. Dopo questo giorno l'ordine decade."),
         ),
-        _renewed(expiry),
+        _renewed(order, expiry),
     ]
     return [*lines, *_box_line(order, today)]
 
@@ -86,20 +87,22 @@ def _to_pay(order: Order, expiry: date | None, today: date) -> list[Next]:
 def _verifying(order: Order, expiry: date | None, today: date) -> list[Next]:
     return [
         Next(_("Entro pochi minuti"), _("Di solito la banca risponde.")),
-        _renewed(expiry),
+        _renewed(order, expiry),
         Next(_("Entro 4 giorni"), _("Se la banca non ha ancora risposto, se ne occupa una persona.")),
     ]
 
 
 def _paid(order: Order, expiry: date | None, today: date) -> list[Next]:
-    return [_renewed(expiry)]
+    if order.kind == Kind.PURCHASE:
+        return [Next(*purchase_words.being_activated())]
+    return [_renewed(order, expiry)]
 
 
 def _attention(order: Order, expiry: date | None, today: date) -> list[Next]:
-    return [
-        Next(_("Entro un giorno lavorativo"), _("Ti scriviamo che cosa abbiamo deciso.")),
-        Next(_("Fino ad allora"), _("La casella non viene cancellata.")),
-    ]
+    decided = Next(_("Entro un giorno lavorativo"), _("Ti scriviamo che cosa abbiamo deciso."))
+    if order.kind == Kind.PURCHASE:
+        return [decided]
+    return [decided, Next(_("Fino ad allora"), _("La casella non viene cancellata."))]
 
 
 def _matching(order: Order, expiry: date | None, today: date) -> list[Next]:
@@ -110,7 +113,9 @@ def _closed(order: Order, expiry: date | None, today: date) -> list[Next]:
     return _box_line(order, today)
 
 
-def _renewed(expiry: date | None) -> Next:
+def _renewed(order: Order, expiry: date | None) -> Next:
+    if order.kind == Kind.PURCHASE:
+        return Next(*purchase_words.to_come())
     if expiry is None:
         return Next(_("Appena è registrato"), _("Completiamo l'ordine e ti scriviamo."))
     return Next(
@@ -121,7 +126,7 @@ def _renewed(expiry: date | None) -> Next:
 
 def _box_line(order: Order, today: date) -> list[Next]:
     """What becomes of the box if nothing more is done."""
-    box = next((line.mailbox for line in order.lines.all() if line.mailbox), None)
+    box = next((line.box for line in order.lines.all() if line.box), None)
     if box is None or box.expires_on is None or box.delete_from is None:
         return []
     state = box.state(today)
@@ -150,7 +155,9 @@ def _fulfilled(order: Order, *, expiry: date | None, auto: AutoRenewal | None, t
         else _("Abbiamo inviato la conferma per e-mail.")
     )
     lines = [Next(day(done), told, done=True)]
-    box = next((line.mailbox for line in order.lines.all() if line.mailbox), None)
+    if order.kind == Kind.PURCHASE and expiry is not None:
+        lines.append(Next(*purchase_words.first_password(), done=True))
+    box = next((line.box for line in order.lines.all() if line.box), None)
     if box is not None and box.change_on is not None and box.next_plan is not None:
         lines.append(Next(day(box.change_on), _("La casella passa a %(plan)s.") % {"plan": box.next_plan}))
     if expiry is None:

@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from payments import next_lines, withdrawal
+from payments import next_lines, purchase_words, withdrawal
 from payments.flows import missing
 from payments.models import AutoRenewal, Case, Payment
 from payments.next_lines import Next
@@ -152,6 +152,8 @@ def _words(
 
 
 def _texts(order: Order, where: Situation, *, expiry: date | None, reason: str) -> tuple[str, str]:
+    if order.kind == Kind.PURCHASE and (told := purchase_words.panel_texts(order, where, expiry=expiry)):
+        return told
     if where is Situation.TRANSFER and order.method == POSTAL:
         return _postal_texts(declared=order.transfer_declared_on is not None)
     if where is Situation.TRANSFER and order.transfer_declared_on:
@@ -269,7 +271,7 @@ def _facts(order: Order, where: Situation, *, expiry: date | None, due: Decimal)
             Row(_("Causale"), creditor_reference(order)),
         ]
     if expiry is not None and where in (Situation.FULFILLED, Situation.TO_COLLECT):
-        facts.append(Row(_("Nuova scadenza"), day(expiry)))
+        facts.append(Row(_("Scadenza") if order.kind == Kind.PURCHASE else _("Nuova scadenza"), day(expiry)))
     return facts
 
 

@@ -79,7 +79,7 @@ def refusal(order: Order, *, user: User, today: date) -> str:
         }
     for line in order.lines.all():
         if line.period is not None and (why := refusal_to_reverse(line.period, today=today)):
-            later = _later_order(order, line.mailbox)
+            later = _later_order(order, line.box)
             if later is not None:
                 return _(
                     "Dopo questo ordine la casella è stata rinnovata ancora: recedi prima dall'ordine %(order)s."
@@ -211,7 +211,7 @@ def withdraw(*, order_id: int, user: User, name: str, email: str, iban: str, sho
         cases.close_lines(order=order, actor=user, resolution=why)
         if order.status == Order.Status.FULFILLED:  # what it has
             take_back(order, why=why, actor=user)
-        ids = [i for i in order.lines.values_list("mailbox_id", flat=True) if i]
+        ids = [line.box_id for line in order.lines.select_related("period") if line.box_id]
         boxes = list(Mailbox.objects.locked().filter(pk__in=ids).select_related("address").order_by("pk"))
         ended = auto_renewal.end_with_order(order=order, boxes=boxes)
         context: dict[str, object] = {

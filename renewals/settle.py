@@ -18,11 +18,11 @@ from accounts.models import BillingProfile, User
 from mailboxes import flows as box_flows
 from mailboxes import reversals
 from mailboxes.catalogue import prices_on
-from mailboxes.models import Domain, Mailbox
+from mailboxes.models import Domain, Mailbox, PaidPeriod
 from mailboxes.models.boxes import Phase
 from pecportal import clock, mail
 from pecportal.errors import RefusedError
-from renewals import pricing
+from renewals import pricing, purchase
 from renewals.models import BillingSnapshot, Kind, Order, OrderEvent, OrderLine
 
 log = logging.getLogger(__name__)
@@ -154,12 +154,15 @@ def _fix_fiscal_data(orders: Sequence[Order], now: datetime) -> None:
         BillingSnapshot.objects.filter(order__in=kept).update(fixed_at=now)
 
 
-def fulfil(order_id: int, *, on_attention: Callable[[int], None] | None = None) -> bool:
+def fulfil(
+    order_id: int, *, on_attention: Callable[[int], None] | None = None, on_activating: Callable[[], None] | None = None
+) -> bool:
     """Give what a paid order bought, in one transaction; safe to call again, a second call adds nothing (R15).
 
     Returns True when the order was fulfilled now. A line that cannot be fulfilled goes to attention, and the order with
     it: staff decide, the money is not lost. `on_attention` is called then with the order's id, in the same transaction:
-    what staff must see is there, or the order is still paid and tried again.
+    what staff must see is there, or the order is still paid and tried again. A purchase stays paid, its box In
+    attivazione, until the mail system has it (`complete`); `on_activating` is called after the commit.
     """
     today = clock.today()
     with transaction.atomic(durable=True):
@@ -174,6 +177,10 @@ def fulfil(order_id: int, *, on_attention: Callable[[int], None] | None = None) 
             mail.send("order_attention", to=[order.email, order.owner.email], context={"order": order})
             if on_attention is not None:
                 on_attention(order_id)
+            return False
+        if order.kind == Kind.PURCHASE:
+            if on_activating is not None:
+                transaction.on_commit(on_activating, robust=True)
             return False
         _move(order, Order.Status.FULFILLED, why=_("tutte le righe evase"), fulfilled_at=clock.now())
         _tell_fulfilled(order, given.lines, given.boxes)
@@ -193,6 +200,8 @@ def fulfil_committed(order: Order, *, why: str, actor: User, split_payment: bool
     In the caller's transaction: VAT and billing data are fixed, then every line is given. With split payment the body
     pays us the taxable sum, and the VAT to the state. Raises CannotGiveError, and the caller rolls back.
     """
+    if order.kind == Kind.PURCHASE:
+        raise CannotGiveError(_("un acquisto si attiva solo quando il pagamento è registrato"))
     today, now = clock.today(), clock.now()
     _fix_fiscal_data([order], now)
     if split_payment:
@@ -247,7 +256,9 @@ def nudge_platform() -> None:
 
 
 def _fulfil_line(line: OrderLine, box: Mailbox | None, order: Order, today: date) -> str:
-    """Give one line to its locked box; returns the refusal, or "" when it is given."""
+    """Give one line to its locked box; returns the refusal, or "" when it is given (of a purchase: prepared)."""
+    if line.kind == Kind.PURCHASE:
+        return purchase.prepare(line)
     if box is None or line.plan is None or line.mailbox_gb is None or line.archive_gb is None:
         return _("riga che non si può evadere")
     if box.phase != Phase.LIVE or box.expires_on is None:
@@ -278,6 +289,13 @@ def _fulfil_line(line: OrderLine, box: Mailbox | None, order: Order, today: date
     return ""
 
 
+def complete(line: OrderLine, *, period: PaidPeriod) -> None:
+    """The box of a purchase (order locked, paid) lives: its line and its order are fulfilled (R30)."""
+    line.period = period
+    _move_line(line, OrderLine.Status.FULFILLED, why=_("casella attivata"))
+    _move(line.order, Order.Status.FULFILLED, why=_("tutte le righe evase"), fulfilled_at=clock.now())
+
+
 def _tell_fulfilled(order: Order, lines: list[OrderLine], boxes: dict[int, Mailbox]) -> None:
     """Conferma pagamento with the new expiry: to the order's e-mail and to the account's when that is another (R12)."""
     told = [boxes[line.mailbox_id] for line in lines if line.mailbox_id]
@@ -300,13 +318,14 @@ def _close(order: Order, to: str, *, why: str, actor: User | None) -> None:
     for line in order.lines.filter(is_open=True):
         line.order = order
         _move_line(line, OrderLine.Status.CLOSED, why=why, actor=actor)
-    box = next((line.mailbox for line in order.lines.select_related("mailbox__address") if line.mailbox), None)
+    lines = order.lines.select_related("mailbox__address", "address")
+    box = next((line.mailbox or line.address for line in lines if line.mailbox or line.address), None)
     mail.send("order_closed", to=[order.email, order.owner.email], context={"order": order, "box": box})
 
 
 def _boxes_of(lines: list[OrderLine]) -> dict[int, Mailbox]:
     """The boxes of some lines, locked in the order of their ids."""
-    ids = [line.mailbox_id for line in lines if line.mailbox_id]
+    ids = [line.box_id for line in lines if line.box_id]
     found = Mailbox.objects.locked().filter(pk__in=ids).select_related("plan", "next_plan", "address").order_by("pk")
     return {box.pk: box for box in found}
 
@@ -339,7 +358,7 @@ def reverse(order: Order, *, why: str, actor: User | None) -> list[int]:
     for line in lines:
         line.order = order
         _move_line(line, OrderLine.Status.REVERSED, why=why, actor=actor)
-        box = locked.get(line.mailbox_id or 0)
+        box = locked.get(line.box_id or 0)
         if box is None:
             continue
         if line.period is not None:

@@ -53,7 +53,8 @@ def card(request: HttpRequest, payment_id: object, **kwargs: object) -> HttpResp
         secret = cards.secret_to_confirm(payment)
     if not refusal and not secret and (request.method == "POST" or payment.sent_at is not None):
         return redirect(back)
-    boxes = [line.mailbox for line in payment.order.lines.select_related("mailbox__address") if line.mailbox]
+    lines = payment.order.lines.select_related("mailbox__address", "address")
+    boxes = [line.mailbox or line.address for line in lines if line.mailbox or line.address]
     context: dict[str, object] = {
         "order": payment.order, "payment": payment, "box": boxes[0] if len(boxes) == 1 else None,
         "confirm_secret": secret, "back": back,

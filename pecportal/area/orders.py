@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from django.db.models import Case, OuterRef, Prefetch, QuerySet, Subquery, Value, When
+from django.db.models import Case, OuterRef, Prefetch, Q, QuerySet, Subquery, Value, When
 
 from accounts.models import User
+from mailboxes.models import Mailbox
 from payments import withdrawal
 from payments.models import Payment
 from pecportal import clock
@@ -65,9 +66,14 @@ def _row(order: Order, user: User, today: date) -> OrderRow:
     )
 
 
-def of_boxes(box_ids: Sequence[int], *, user: User, today: date) -> list[OrderRow]:
-    """Orders that hold one of these boxes and that `user` may see (R1): those to pay first, then the latest."""
-    holding = OrderLine.objects.filter(mailbox_id__in=box_ids).values("order_id")
+def of_boxes(boxes: Sequence[Mailbox], *, user: User, today: date) -> list[OrderRow]:
+    """Orders that hold one of these boxes and that `user` may see (R1): those to pay first, then the latest.
+
+    A purchase holds the address: it stands under each of its lives that it ended or began.
+    """
+    addresses = [box.address_id for box in boxes]
+    about = Q(mailbox_id__in=[box.pk for box in boxes]) | Q(address_id__in=addresses)
+    holding = OrderLine.objects.filter(about).values("order_id")
     to_pay_first = Case(When(status=AWAITING, then=Value(0)), default=Value(1))
     found = Order.objects.visible_to(user).filter(pk__in=holding).order_by(to_pay_first, "-confirmed_at", "-id")
     return rows(with_details(found)[:MOST], user=user, today=today)

@@ -82,7 +82,7 @@ def gestisci(request: SignedIn, section: str) -> HttpResponse:
         "querystring": asked.querystring,
         "compact": page.paginator.count >= boxes.COMPACT_FROM,
         "cards": boxes.cards(found, today=today),
-        "orders": orders.of_boxes([b.pk for b in found], user=user, today=today),
+        "orders": orders.of_boxes(found, user=user, today=today),
         "shows_holder": tab == filters.OTHERS,
     }
     return render(request, "area/gestisci.html", context)
@@ -114,7 +114,7 @@ def box(request: SignedIn, section: str, box_id: object) -> HttpResponse:
         "method": consent.method if consent and consent.method.login_id == user.pk else None,  # R24b
         "holder": holders.rows(found.holder),
         "may_change_contact": may_change(user, found),
-        "orders": orders.of_boxes([found.pk], user=user, today=today),
+        "orders": orders.of_boxes([found], user=user, today=today),
     }
     return render(request, "area/box.html", context)
 
