@@ -136,7 +136,9 @@ def test_another_holder_is_refused_and_learns_nothing_of_the_old_one(gone, carla
         "Solo il titolare di allora può acquistare di nuovo questo indirizzo, e fra i titolari del tuo account non c'è "
         "il suo codice fiscale. Se è un errore, scrivi all'assistenza."
     )
-    assert not [s for s in ("Alice", "Rossi", CODES["alice"], "alice.contatto", gone.address.tombstone) if s in sentence]
+    assert not [
+        s for s in ("Alice", "Rossi", CODES["alice"], "alice.contatto", gone.address.tombstone) if s in sentence
+    ]
     assert Order.objects.count() == 0
 
 
