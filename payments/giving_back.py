@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -20,7 +21,7 @@ from pecportal import clock
 from pecportal.errors import RefusedError
 from pecportal.formats import euro
 from renewals import settle
-from renewals.models import Order, OrderLine
+from renewals.models import Kind, Order, OrderLine
 
 CENT = Decimal("0.01")
 Source = Payment | Receipt
@@ -156,12 +157,12 @@ def try_again(*, order_id: int, actor: User, why: str) -> None:
 
 
 def refund_line(*, line_id: int, actor: User, why: str) -> Decimal:
-    """Rimborsa la riga: a line in attention is given up and its part of the money goes back."""
+    """Rimborsa la riga: one of lines_to_give_up is given up, and its part of the money goes back."""
     order_id = OrderLine.objects.values_list("order_id", flat=True).get(pk=line_id)
     with transaction.atomic(durable=True):
         order = Order.objects.locked().select_related("owner").get(pk=order_id)
         line = order.lines.get(pk=line_id)
-        if line.status != OrderLine.Status.ATTENTION:
+        if line not in lines_to_give_up(order):
             raise RefusedError(_("La riga non è più da verificare."))
         amount = min(gross_of(line), held_for(order) - promised(order))
         by_bank = give_back(order, amount=amount, actor=actor, why=why)
@@ -172,6 +173,14 @@ def refund_line(*, line_id: int, actor: User, why: str) -> Decimal:
         else:
             cases.close_lines(order=order, actor=actor, resolution=why)
         return by_bank
+
+
+def lines_to_give_up(order: Order) -> list[OrderLine]:
+    """Lines that staff may refund: those in attention, and of a paid purchase what waits for the mail system (R30)."""
+    found = Q(status=OrderLine.Status.ATTENTION)
+    if order.status == Order.Status.PAID:
+        found |= Q(kind=Kind.PURCHASE, status=OrderLine.Status.WAITING)
+    return list(order.lines.filter(found).order_by("id"))
 
 
 def gross_of(line: OrderLine) -> Decimal:

@@ -312,7 +312,7 @@ def test_a_commitment_does_not_buy(gone, alice, dario, today):
     alice.billing.subject = "public_body"
     alice.billing.save()
     order = buy(gone, alice)
-    with pytest.raises(RefusedError, match="un acquisto si attiva solo quando il pagamento è registrato"):
+    with pytest.raises(RefusedError, match="Un acquisto si attiva solo quando il pagamento è registrato"):
         commitments.register(
             order_id=order.pk, reference="DET 1", on=today, cig="", cup="", split_payment=False, actor=dario
         )
@@ -455,6 +455,22 @@ def test_a_purchase_that_was_renewed_since_is_left_after_the_renewal(paid, gone,
     pay_card(later, alice, agreed=False)
     why = withdrawal.refusal(Order.objects.get(pk=paid.pk), user=alice, today=clock.today())
     assert why == f"Dopo questo ordine la casella è stata rinnovata ancora: recedi prima dall'ordine {later}."
+
+
+def test_staff_give_up_a_purchase_that_is_never_confirmed(paid, gone, dario, away, platform):
+    away(False)
+    activate()
+    assert [line.pk for line in giving_back.lines_to_give_up(paid)] == [paid.lines.get().pk]
+    giving_back.refund_line(line_id=paid.lines.get().pk, actor=dario, why="il gestore non la attiva")
+    refunds.send_due()
+    paid.refresh_from_db()
+    assert (paid.status, Payment.objects.get().status) == ("refunded", "refunded")
+    with pytest.raises(RefusedError):
+        giving_back.refund_line(line_id=paid.lines.get().pk, actor=dario, why="due volte")
+    with time_machine.travel(clock.now() + timedelta(minutes=1), tick=False):
+        assert activate() == 1
+    assert Mailbox.objects.filter(address=gone.address).count() == 1
+    money_adds_up()
 
 
 def test_settling_twice_adds_nothing(paid, gone):
