@@ -64,6 +64,7 @@ def test_three_steps_and_one_order(walk, gone, alice):
     assert "1 anno dopo l'attivazione" in third
     assert "Conferma e completa l'ordine con obbligo di pagamento" in third
     assert "Diritto di recesso" in third and "Chiedo che la casella sia attivata subito" in third
+    assert "scadenza di prima" not in third and "una già attiva scade quel giorno" in third
     for page in (first, second, third):
         assert [p for p in PROMISES if p in page] == []  # no date of a box that does not exist
         assert gone.expires_on.strftime("%Y-%m-%d") not in page
