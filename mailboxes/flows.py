@@ -41,11 +41,11 @@ def limits(plan: Plan) -> rules.PlanLimits:
 # --- Opening ----------------------------------------------------------------------------------------------------------
 
 
-def _mailbox_login(address: str) -> User:
+def mailbox_login(address: str) -> User:
+    """The login of a new life of an address: the same User, with a password that opens nothing (§4 Logins)."""
     login, _created = User.objects.get_or_create(username=address, defaults={"kind": User.Kind.MAILBOX})
     if login.kind != User.Kind.MAILBOX:
         raise RefusedError(_("Esiste un account con questo username: %(address)s.") % {"address": address})
-    # A new life of an address never opens with the password of the one before (§4).
     login.set_unusable_password()
     login.save(update_fields=["password"])
     return login
@@ -111,7 +111,7 @@ def open_box(
                 domain=domain,
                 owner=owner,
                 holder=holder,
-                login=_mailbox_login(name),
+                login=mailbox_login(name),
                 plan=plan,
                 mailbox_gb=mailbox_gb,
                 archive_gb=archive_gb,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from mailboxes.models import Mailbox
 from mailboxes.models.boxes import Phase
@@ -55,11 +55,16 @@ def tell_platform(*, limit: int | None = None, seconds: float = 200) -> Told:
 
 
 def _claim_due(size: int) -> tuple[list[Mailbox], datetime]:
-    """Up to `size` boxes that are due, as they stand now, and the mark that says that they are ours."""
+    """Boxes whose state and space are due. One In attivazione has neither yet: renewals.activation asks for it."""
+    return claim_due(Mailbox.objects.exclude(phase=Phase.ACTIVATING), size)
+
+
+def claim_due(among: QuerySet[Mailbox], size: int) -> tuple[list[Mailbox], datetime]:
+    """Up to `size` boxes of `among` that are due, as they stand now, and the mark that says that they are ours."""
     now = clock.now()
     claim = now + TELL_AGAIN_AFTER + timedelta(microseconds=secrets.randbelow(1_000_000))  # no two claims are equal
     with transaction.atomic(durable=True):
-        due = Mailbox.objects.filter(platform_due_at__lte=now).order_by("platform_due_at", "pk")
+        due = among.filter(platform_due_at__lte=now).order_by("platform_due_at", "pk")
         locked = due.select_for_update(no_key=True, skip_locked=True, of=("self",)).select_related("address")
         boxes = list(locked[:size])
         Mailbox.objects.filter(pk__in=[box.pk for box in boxes]).update(platform_due_at=claim)

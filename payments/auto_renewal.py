@@ -3,6 +3,7 @@
 The writer of AutoRenewal and of the copies on the box, under the box lock. The charge job is payments.charging.
 """
 
+import logging
 from collections.abc import Collection
 from datetime import date, timedelta
 from decimal import Decimal
@@ -28,6 +29,8 @@ from renewals.models import Kind, Order, OrderLine
 
 __all__ = ["charge_day", "charge_day_from"]  # asked of this module by the screens
 CONSENT_TEXT_VERSION = "2026-11"  # of templates/payments/_auto_renewal_consent.html
+PURCHASE_TEXT_VERSION = "2026-11-acquisto"  # of the same, where the day follows from the activation
+log = logging.getLogger(__name__)
 
 
 def next_choice(box: Mailbox) -> orders.Choice:
@@ -56,7 +59,8 @@ def after_payment(*, order: Order, payment: Payment, saved: SavedMethod) -> None
         return  # R24b: the provider named a method that another login gave
     payment.method = method
     payment.save(update_fields=["method"])
-    lines = {line.mailbox_id: line for line in order.lines.all() if line.mailbox_id is not None}
+    # Of a purchase the box may be yet to come: after_activation finds the method on the payment.
+    lines = {line.box_id: line for line in order.lines.select_related("period") if line.box_id is not None}
     for box in Mailbox.objects.locked().filter(pk__in=lines, phase=Phase.LIVE).order_by("pk"):
         if _decided_since(box, payment):
             continue
@@ -66,6 +70,32 @@ def after_payment(*, order: Order, payment: Payment, saved: SavedMethod) -> None
             box=box, method=method, years=order.years, amount=order.total, user=payment.started_by,
             text_version=payment.consent_text_version, order=order, next_expiry=next_expiry,
         )  # fmt: skip
+
+
+def after_activation(order: Order, box: Mailbox) -> None:
+    """The consent given with a purchase's payment, now that its box lives (R23).
+
+    In the transaction that brings the box to life, order and box locked. What goes wrong here never undoes that life.
+    """
+    agreed = Payment.objects.filter(
+        order=order, status=Payment.Status.REGISTERED, auto_renewal_agreed=True, started_by__isnull=False
+    )
+    payment = agreed.exclude(method=None).select_related("started_by").order_by("-registered_at", "-id").first()
+    if payment is None or payment.started_by is None or payment.method_id is None:
+        return
+    if order.years is None or box.expires_on is None:
+        return
+    try:
+        with transaction.atomic():
+            # Held, so that it is not taken away between this look and the consent.
+            saved = StoredMethod.objects.select_for_update(no_key=True).filter(pk=payment.method_id, removed_at=None)
+            if method := saved.first():
+                _switch_on(
+                    box=box, method=method, years=order.years, amount=order.total, user=payment.started_by,
+                    text_version=payment.consent_text_version, order=order, next_expiry=box.expires_on,
+                )  # fmt: skip
+    except Exception:
+        log.exception("automatic renewal could not be switched on by payment %s", payment.pk)
 
 
 def _decided_since(box: Mailbox, payment: Payment) -> bool:

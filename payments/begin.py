@@ -5,9 +5,9 @@ from django.urls import reverse
 
 from accounts.models import User
 from payments import flows, methods
-from payments.auto_renewal import CONSENT_TEXT_VERSION
+from payments.auto_renewal import CONSENT_TEXT_VERSION, PURCHASE_TEXT_VERSION
 from payments.models import Payment
-from renewals.models import Order
+from renewals.models import Kind, Order
 
 
 def start_online(request: HttpRequest, *, order: Order, user: User, provider: str, opted_out: bool) -> str:
@@ -24,7 +24,7 @@ def start_online(request: HttpRequest, *, order: Order, user: User, provider: st
         provider=provider,
         user=user,
         auto_renewal_agreed=methods.switches_on(order) and not opted_out,
-        consent_text_version=CONSENT_TEXT_VERSION,
+        consent_text_version=PURCHASE_TEXT_VERSION if order.kind == Kind.PURCHASE else CONSENT_TEXT_VERSION,
         return_url=return_url,
         cancel_url=request.build_absolute_uri(reverse("payments:outcome", args=[order.number]) + "?verifica"),
     )

@@ -13,7 +13,7 @@ from pecportal import clock
 from pecportal.errors import RefusedError
 from pecportal.formats import il
 from renewals import settle
-from renewals.models import BillingSnapshot, Order
+from renewals.models import BillingSnapshot, Kind, Order
 
 # https://www.anticorruzione.it: ten characters; since 2024 they begin with a letter. https://www.programmazioneeconomica
 # .gov.it: a CUP has fifteen, a letter, two digits of the year apart. Neither has a check digit that is published.
@@ -43,6 +43,8 @@ def refusal(order: Order) -> str:
     if not order.is_awaiting_payment:
         status = order.get_status_display().lower()
         return _("L'ordine è %(status)s: un impegno si registra solo mentre aspetta il pagamento.") % {"status": status}
+    if order.kind == Kind.PURCHASE:
+        return _("Un acquisto si attiva solo quando il pagamento è registrato: l'impegno non basta.")
     billing = BillingSnapshot.objects.filter(order=order).first()
     if billing is None or billing.subject != FiscalIdentity.Subject.PUBLIC_BODY:
         return _("L'ordine non è intestato a una pubblica amministrazione: senza il pagamento non si può evadere.")

@@ -23,10 +23,12 @@ from payments import begin, methods
 from payments.consent import next_charge_of
 from pecportal import clock
 from pecportal.errors import RefusedError
-from renewals import flows, wizard, words
+from renewals import flows, wizard
 from renewals.forms import looks_certified, years_field, years_shown
-from renewals.models import Order
+from renewals.models import Kind, Order
 from renewals.terms import VERSION
+from renewals.wizard import RENEWAL, Road
+from renewals.words import years_chosen
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +72,7 @@ class OrderForm(forms.Form):
 
 
 class ConfirmForm(OrderForm):
-    """A renewal's: also the years, and what a consumer may ask for."""
+    """A renewal's, or a purchase's: also the years, and what a consumer may ask for."""
 
     field_order = ("method", "years", "terms", "immediate_start")
     years = years_field()
@@ -83,8 +85,13 @@ class ConfirmForm(OrderForm):
     )
     shown_years = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
-    def __init__(self, *args: Any, choices: list[methods.Method], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, choices: list[methods.Method], buys: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, choices=choices, **kwargs)
+        if buys:
+            self.fields["immediate_start"].label = _(
+                "Chiedo che la casella sia attivata subito, senza aspettare i 14 giorni del recesso. So che, se "
+                "recedo, pago i giorni già goduti."
+            )
         for method in choices:
             if method.saves:
                 self.fields[f"opt_out_{method.code}"] = forms.BooleanField(
@@ -94,7 +101,7 @@ class ConfirmForm(OrderForm):
     def clean(self) -> dict[str, Any]:
         years, shown = self.cleaned_data.get("years"), self.cleaned_data.get("shown_years")
         if years and shown is not None and shown != years:
-            self.add_error(None, words.years_chosen(years))
+            self.add_error(None, years_chosen(years))
         return self.cleaned_data
 
     @property
@@ -116,9 +123,9 @@ class ConfirmForm(OrderForm):
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @wizard.step
-def confirm(request: HttpRequest, box: Mailbox) -> HttpResponse:
+def confirm(request: HttpRequest, box: Mailbox, road: Road = RENEWAL) -> HttpResponse:
     """The last page before an order, and the confirmation. "Aggiorna il riepilogo" is for who has no JavaScript."""
-    step = _Step(request, box)
+    step = _Step(request, box, road)
     if request.method == "POST" and "aggiorna" not in request.POST:
         form = step.form(request.POST)
         if form.is_valid() and (done := step.place(form)):
@@ -132,34 +139,37 @@ def confirm(request: HttpRequest, box: Mailbox) -> HttpResponse:
 
 @login_not_required  # see renewals.views.summary
 @require_POST
-def confirm_summary(request: HttpRequest, box_id: UUID, section: str = "") -> HttpResponse:
+def confirm_summary(request: HttpRequest, box_id: UUID, section: str = "", road: Road = RENEWAL) -> HttpResponse:
     """Totals, expiry and the next automatic charge for the years as they stand: fragments for htmx."""
     if not request.user.is_authenticated:
         return HttpResponse(status=204)
-    return _live(request, box_id=box_id)
+    return _live(request, box_id=box_id, road=road)
 
 
 @wizard.step
-def _live(request: HttpRequest, box: Mailbox) -> HttpResponse:
-    step = _Step(request, box)
+def _live(request: HttpRequest, box: Mailbox, road: Road) -> HttpResponse:
+    step = _Step(request, box, road)
     return render(request, "payments/confirm_live.html", step.context(step.updated()))
 
 
 class _Step:
     """What the third screen knows of its box, after making sure that the first two still hold (R5)."""
 
-    def __init__(self, request: HttpRequest, box: Mailbox) -> None:
-        self.request, self.box, self.user = request, box, wizard.signed_in(request)
-        wizard.require_no_open_order(self.user, box)
-        wizard.require_offer(box)
+    def __init__(self, request: HttpRequest, box: Mailbox, road: Road) -> None:
+        self.request, self.box, self.road, self.user = request, box, road, wizard.signed_in(request)
+        road.require_no_open_order(self.user, box)
+        road.require_offer(box)
         self.answers = wizard.load(request, box)
-        self.choice = wizard.require_choice(box, self.answers)
-        self.holder = wizard.require_holder(box, self.answers)
+        self.choice = road.require_choice(box, self.answers)
+        self.holder = road.require_holder(box, self.answers)
         self.today = clock.today()
 
     def form(self, typed: Any = None, initial: Any = None) -> ConfirmForm:
-        offered = methods.methods(delete_from=self.box.delete_from, today=self.today)
-        return ConfirmForm(typed, initial=initial, choices=offered)
+        if self.road.buys:
+            offered = methods.methods(delete_from=None, today=self.today, kind=Kind.PURCHASE)
+        else:
+            offered = methods.methods(delete_from=self.box.delete_from, today=self.today)
+        return ConfirmForm(typed, initial=initial, choices=offered, buys=self.road.buys)
 
     def updated(self) -> ConfirmForm:
         """The page for other years or another method, which going back to an earlier step does not lose."""
@@ -171,12 +181,12 @@ class _Step:
     def context(self, form: ConfirmForm) -> dict[str, object]:
         prices, years = shown_on(self.today).prices, years_shown(form, self.answers.years)
         quotes = [
-            flows.quote(box=self.box, choice=self.choice, years=n, prices=prices) for n in range(1, MAX_YEARS + 1)
+            self.road.quote(self.box, choice=self.choice, years=n, prices=prices) for n in range(1, MAX_YEARS + 1)
         ]
         quote, email = quotes[years - 1], self.answers.holder["email"]
         billing = getattr(self.box.owner, "billing", None)
         return {
-            **wizard.frame(self.box, current=3, choice=self.choice, quote=quote),
+            **wizard.frame(self.box, current=3, choice=self.choice, quote=quote, road=self.road),
             "form": form,
             "quotes": quotes,
             "next_charge": next_charge_of(quote, today=self.today),
@@ -191,7 +201,7 @@ class _Step:
         """Place the order and go on to pay it; None when the page has to be shown again, with its sentence."""
         data = form.cleaned_data
         try:
-            order = flows.place_renewal(
+            order = self.road.place(
                 box=self.box,
                 user=self.user,
                 choice=self.choice,
@@ -205,13 +215,13 @@ class _Step:
                 shown_total=data["shown_total"],
             )
         except flows.AlreadyOrderedError as error:
-            messages.warning(self.request, str(words.ALREADY_ORDERED))
+            messages.warning(self.request, str(self.road.already_ordered))
             return redirect(wizard.way_to(self.user, self.box, error.order))
         except flows.ChoiceError as error:
             self.answers.years, self.answers.method = data["years"], data["method"]
             wizard.save(self.request, self.box, self.answers)
             messages.warning(self.request, str(error))
-            return redirect("renewals:plan", self.box.public_id)
+            return redirect(self.road.url("plan", self.box))
         except RefusedError as error:
             forget_shown(self.today)  # the page comes again with the prices of this moment
             form.add_error(None, str(error))

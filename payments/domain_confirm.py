@@ -51,9 +51,7 @@ def confirm(request: HttpRequest, domain: Domain) -> HttpResponse:
 
 
 def _form(domain: Domain, typed: Any) -> DomainForm:
-    offered = methods.methods(
-        delete_from=domain.delete_from, today=clock.today(), words=methods.words_of(Kind.DOMAIN_RENEWAL)
-    )
+    offered = methods.methods(delete_from=domain.delete_from, today=clock.today(), kind=Kind.DOMAIN_RENEWAL)
     return DomainForm(typed, choices=offered)
 
 

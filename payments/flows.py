@@ -320,7 +320,17 @@ def _pays(order: Order, payment: Payment, outcome: Outcome, *, given_up: bool, d
 
 def after_paid(order_id: int) -> None:
     """What follows a registered payment: fulfilment, and a case for what cannot be given. Repeatable."""
-    settle.fulfil(order_id, on_attention=cases.open_for_attention, also_told=free_exit.facts_for_mail)
+    settle.fulfil(
+        order_id, on_attention=cases.open_for_attention, on_activating=nudge_activation,
+        also_told=free_exit.facts_for_mail,
+    )  # fmt: skip
+
+
+def nudge_activation() -> None:
+    """Ask the worker to activate what was bought; if nobody hears it, beat does it within a minute."""
+    from payments.tasks import activate_due
+
+    activate_due.delay()
 
 
 def cancel_order(*, order_id: int, actor: User, despite_transfer: bool = False, why: str = "") -> None:

@@ -9,6 +9,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from itertools import accumulate
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -21,7 +22,7 @@ from pecportal import clock
 from pecportal.errors import RefusedError
 from pecportal.formats import euro
 from renewals import settle
-from renewals.models import Order, OrderLine
+from renewals.models import Kind, Order, OrderLine
 
 CENT = Decimal("0.01")
 Source = Payment | Receipt
@@ -130,7 +131,7 @@ def reverse_order(*, order_id: int, amount: Decimal, actor: User, why: str) -> D
 def take_back(order: Order, *, why: str, actor: User) -> None:
     """What a fulfilled order (locked) gave is taken back, with the automatic charge of the expiry that returns."""
     _start_changes_later(settle.reverse(order, why=why[:200], actor=actor))
-    ids = order.lines.exclude(period=None).values("mailbox")
+    ids = order.lines.exclude(period=None).values("period__box")
     for box in Mailbox.objects.locked().filter(pk__in=ids).order_by("pk"):
         scheduled.expiry_came_back(box)
 
@@ -157,12 +158,12 @@ def try_again(*, order_id: int, actor: User, why: str) -> None:
 
 
 def refund_line(*, line_id: int, actor: User, why: str) -> Decimal:
-    """Rimborsa la riga: a line in attention is given up and its part of the money goes back."""
+    """Rimborsa la riga: one of lines_to_give_up is given up, and its part of the money goes back."""
     order_id = OrderLine.objects.values_list("order_id", flat=True).get(pk=line_id)
     with transaction.atomic(durable=True):
         order = Order.objects.locked().select_related("owner").get(pk=order_id)
         line = order.lines.get(pk=line_id)
-        if line.status != OrderLine.Status.ATTENTION:
+        if line not in lines_to_give_up(order):
             raise RefusedError(_("La riga non è più da verificare."))
         amount = min(gross_of(line), held_for(order) - promised(order))
         by_bank = give_back(order, amount=amount, actor=actor, why=why)
@@ -170,6 +171,14 @@ def refund_line(*, line_id: int, actor: User, why: str) -> Decimal:
         settle.give_up_line(line, why=why[:200], actor=actor)
         cases.close_line(line=line, actor=actor, resolution=why)
         return by_bank
+
+
+def lines_to_give_up(order: Order) -> list[OrderLine]:
+    """Lines that staff may refund: those in attention, and of a paid purchase what waits for the mail system (R30)."""
+    found = Q(status=OrderLine.Status.ATTENTION)
+    if order.status == Order.Status.PAID:
+        found |= Q(kind=Kind.PURCHASE, status=OrderLine.Status.WAITING)
+    return list(order.lines.filter(found).order_by("id"))
 
 
 def gross_of(line: OrderLine) -> Decimal:

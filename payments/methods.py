@@ -1,6 +1,6 @@
 """The ways to pay that a customer is shown: what each does to the renewal, and why one is closed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from django.conf import settings
@@ -64,15 +64,19 @@ OF_DOMAIN = Words(
     gettext_lazy("5–7 giorni lavorativi. Dominio e caselle restano come sono finché il pagamento non arriva."),
     gettext_lazy("Il dominio si cancella %(dal)s: un bollettino potrebbe arrivare tardi. Paga con un altro metodo."),
 )
+OF_PURCHASE = replace(
+    OF_BOX,
+    online=gettext_lazy("Registrato subito: la casella si attiva in pochi minuti."),
+    transfer=gettext_lazy("1–5 giorni lavorativi. La casella si attiva appena il pagamento arriva."),
+    slip=gettext_lazy("5–7 giorni lavorativi. La casella si attiva appena il pagamento arriva."),
+)
+WORDS = {Kind.DOMAIN_RENEWAL: OF_DOMAIN, Kind.PURCHASE: OF_PURCHASE}
 
 
-def words_of(kind: str) -> Words:
-    return OF_DOMAIN if kind == Kind.DOMAIN_RENEWAL else OF_BOX
-
-
-def methods(*, delete_from: date | None, today: date, words: Words = OF_BOX) -> list[Method]:
+def methods(*, delete_from: date | None, today: date, kind: str = Kind.RENEWAL) -> list[Method]:
     """What this installation offers, in its order, for something that is deleted from `delete_from` (R29)."""
     found: list[Method] = []
+    words = WORDS.get(Kind(kind), OF_BOX)
     for code in offered():
         found.append(_by_bank(code, delete_from, today, words) if code in BY_BANK else _online(code, words))
     if settings.POSTAL_ACCOUNT:
@@ -84,7 +88,7 @@ def methods_of(order: Order, *, today: date) -> list[Method]:
     """The same for an order: the first of its boxes and domains to be deleted counts."""
     targets = targets_of(order.lines.all())
     days = [target.delete_from for target in targets if target.delete_from]
-    return methods(delete_from=min(days, default=None), today=today, words=words_of(order.kind))
+    return methods(delete_from=min(days, default=None), today=today, kind=order.kind)
 
 
 def refusal_of(order: Order, code: str, *, today: date) -> str:

@@ -7,13 +7,13 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from mailboxes.rules import State
-from payments import domain_words
+from payments import domain_words, purchase_words
 from payments.auto_renewal import charge_day
 from payments.domain_words import domain_of, is_of_domain
 from payments.models import AutoRenewal
 from pecportal import clock
 from pecportal.formats import day, distance, euro, fino, il, years
-from renewals.models import Order
+from renewals.models import Kind, Order
 from renewals.references import creditor_reference, customer_code
 
 MOST = 3
@@ -94,17 +94,17 @@ def _verifying(order: Order, expiry: date | None, today: date) -> list[Next]:
 
 
 def _paid(order: Order, expiry: date | None, today: date) -> list[Next]:
+    if order.kind == Kind.PURCHASE:
+        return [Next(*purchase_words.being_activated())]
     return [_renewed(order, expiry)]
 
 
 def _attention(order: Order, expiry: date | None, today: date) -> list[Next]:
-    return [
-        Next(_("Entro un giorno lavorativo"), _("Ti scriviamo che cosa abbiamo deciso.")),
-        Next(
-            _("Fino ad allora"),
-            domain_words.kept() if is_of_domain(order) else _("La casella non viene cancellata."),
-        ),
-    ]
+    decided = Next(_("Entro un giorno lavorativo"), _("Ti scriviamo che cosa abbiamo deciso."))
+    if order.kind == Kind.PURCHASE:
+        return [decided]
+    kept = domain_words.kept() if is_of_domain(order) else _("La casella non viene cancellata.")
+    return [decided, Next(_("Fino ad allora"), kept)]
 
 
 def _matching(order: Order, expiry: date | None, today: date) -> list[Next]:
@@ -116,6 +116,8 @@ def _closed(order: Order, expiry: date | None, today: date) -> list[Next]:
 
 
 def _renewed(order: Order, expiry: date | None) -> Next:
+    if order.kind == Kind.PURCHASE:
+        return Next(*purchase_words.to_come())
     if expiry is None:
         return Next(_("Appena è registrato"), _("Completiamo l'ordine e ti scriviamo."))
     if is_of_domain(order):
@@ -130,7 +132,7 @@ def _box_line(order: Order, today: date) -> list[Next]:
     """What becomes of the box, or of the domain, if nothing more is done."""
     if is_of_domain(order):
         return _domain_line(order, today)
-    box = next((line.mailbox for line in order.lines.all() if line.mailbox), None)
+    box = next((line.box for line in order.lines.all() if line.box), None)
     if box is None or box.expires_on is None or box.delete_from is None:
         return []
     state = box.state(today)
@@ -170,7 +172,9 @@ def _fulfilled(order: Order, *, expiry: date | None, auto: AutoRenewal | None, t
         else _("Abbiamo inviato la conferma per e-mail.")
     )
     lines = [Next(day(done), told, done=True)]
-    box = next((line.mailbox for line in order.lines.all() if line.mailbox), None)
+    if order.kind == Kind.PURCHASE and expiry is not None:
+        lines.append(Next(*purchase_words.first_password(), done=True))
+    box = next((line.box for line in order.lines.all() if line.box), None)
     if box is not None and box.change_on is not None and box.next_plan is not None:
         lines.append(Next(day(box.change_on), _("La casella passa a %(plan)s.") % {"plan": box.next_plan}))
     if expiry is None:

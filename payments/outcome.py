@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from payments import domain_words, next_lines, withdrawal
+from payments import domain_words, next_lines, purchase_words, withdrawal
 from payments.domain_words import is_of_domain
 from payments.flows import missing
 from payments.models import AutoRenewal, Case, Payment
@@ -154,6 +154,8 @@ def _words(
 def _texts(order: Order, where: Situation, *, expiry: date | None, reason: str) -> tuple[str, str]:
     if is_of_domain(order) and (found := _of_domain(order, where, expiry=expiry)):
         return found
+    if order.kind == Kind.PURCHASE and (told := purchase_words.panel_texts(order, where, expiry=expiry)):
+        return told
     if where is Situation.TRANSFER and order.method == POSTAL:
         return _postal_texts(declared=order.transfer_declared_on is not None)
     if where is Situation.TRANSFER and order.transfer_declared_on:
@@ -289,7 +291,7 @@ def _facts(order: Order, where: Situation, *, expiry: date | None, due: Decimal)
             Row(_("Causale"), creditor_reference(order)),
         ]
     if expiry is not None and where in (Situation.FULFILLED, Situation.TO_COLLECT):
-        facts.append(Row(_("Nuova scadenza"), day(expiry)))
+        facts.append(Row(_("Scadenza") if order.kind == Kind.PURCHASE else _("Nuova scadenza"), day(expiry)))
     return facts
 
 

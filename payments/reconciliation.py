@@ -34,11 +34,16 @@ COMMITMENT_DAYS = timedelta(days=30)  # D.Lgs. 231/2002: public bodies pay withi
 
 def _paid_without_period() -> Found:
     """Fulfilled lines that must have a period and have none, and paid orders that nobody fulfilled."""
-    moves = Q(kind__in=[Kind.RENEWAL, Kind.PURCHASE], mailbox__kind=Mailbox.Kind.STANDALONE) | Q(
-        kind=Kind.DOMAIN_RENEWAL, domain__isnull=False
+    moves = (
+        Q(kind=Kind.RENEWAL, mailbox__kind=Mailbox.Kind.STANDALONE)
+        | Q(kind=Kind.PURCHASE)
+        | Q(kind=Kind.DOMAIN_RENEWAL, domain__isnull=False)
     )
-    late = Q(
-        status=OrderLine.Status.WAITING, order__status=Order.Status.PAID, order__paid_at__lt=clock.now() - SETTLING
+    # A box In attivazione waits for the mail system, which has an alarm of its own within the day.
+    waits = Q(status=OrderLine.Status.WAITING, order__status=Order.Status.PAID)
+    late = waits & (
+        ~Q(kind=Kind.PURCHASE) & Q(order__paid_at__lt=clock.now() - SETTLING)
+        | Q(kind=Kind.PURCHASE, order__paid_at__lt=clock.now() - STUCK)
     )
     found = OrderLine.objects.filter(late | Q(moves, status=OrderLine.Status.FULFILLED, period=None))
     for line in found.select_related("order"):

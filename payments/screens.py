@@ -51,8 +51,9 @@ def order_or_404(request: HttpRequest, number: str) -> Order:
     if "\x00" in number:
         raise Http404  # PostgreSQL refuses NUL
     lines = OrderLine.objects.select_related(
-        "mailbox__address", "mailbox__next_plan", "domain", "address", "plan", "period", "holder"
-    )
+        "mailbox__address", "mailbox__next_plan", "domain", "address", "plan", "holder", "period__box__address",
+        "period__box__next_plan",
+    )  # fmt: skip
     orders = free_exit.with_until(Order.objects.visible_to(user_of(request)).select_related("owner", "withdrawal"))
     return get_object_or_404(orders.prefetch_related(Prefetch("lines", lines), "payments"), number=number)
 

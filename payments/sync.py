@@ -5,9 +5,11 @@ import time
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext as _
 
+from mailboxes.models import Mailbox
+from mailboxes.models.boxes import Phase
 from payments import cases, flows, refunds, setups
 from payments.models import Case, MethodSetup, Payment, ProviderEvent
 from payments.providers import get_provider
@@ -27,9 +29,11 @@ def fulfil_due(*, seconds: float = 200) -> int:
     """Fulfil every paid order that still waits; returns how many were tried (beat, every minute).
 
     All of them, as far as `seconds` reach: orders that cannot be fulfilled must not keep later ones out of the list.
+    Not those whose box is In attivazione: renewals.activation has them.
     """
     stop_at = time.monotonic() + seconds
-    waiting = Order.objects.filter(status=Order.Status.PAID).order_by("paid_at", "id")
+    activating = Mailbox.objects.filter(phase=Phase.ACTIVATING, address__order_lines__order=OuterRef("pk"))
+    waiting = Order.objects.filter(~Exists(activating), status=Order.Status.PAID).order_by("paid_at", "id")
     ids = list(waiting.values_list("pk", flat=True))
     for order_id in ids:
         if time.monotonic() >= stop_at:

@@ -7,10 +7,11 @@ from datetime import timedelta
 from celery import shared_task
 from django.conf import settings
 
-from payments import charging, reconciliation, refunds, setups, sync, wallet
+from payments import auto_renewal, charging, reconciliation, refunds, setups, sync, wallet
 from payments.models import ProviderEvent
 from payments.providers import PROVIDERS
 from pecportal import clock
+from renewals import activation
 
 log = logging.getLogger(__name__)
 LISTED = timedelta(hours=26)  # a day and an hour more: what a broken hour missed, later ones find
@@ -20,6 +21,11 @@ SECONDS = 200  # a task ends by itself, well before the worker's hard limit
 @shared_task
 def fulfil_due() -> None:
     sync.fulfil_due()
+
+
+@shared_task
+def activate_due() -> None:
+    activation.activate_due(on_active=auto_renewal.after_activation)
 
 
 @shared_task

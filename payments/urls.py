@@ -1,11 +1,13 @@
 from django.urls import path
 
 from payments import confirm, domain_confirm, space, views
+from renewals.purchase_road import PURCHASE
 
 app_name = "payments"
 ORDER = "area-clienti/ordini/<str:number>/"
 BOX = "area-clienti/pec/<uuid:box_id>/"
 PEC = {"section": "pec"}
+BUY = {"section": "pec", "road": PURCHASE}
 PAY = {"section": "pagamenti"}
 METHODS = "area-clienti/metodi-di-pagamento/"
 urlpatterns = [
@@ -17,6 +19,8 @@ urlpatterns = [
         name="domain_confirm",
         kwargs={"section": "domini"},
     ),
+    path(BOX + "acquista/pagamento/", confirm.confirm, name="buy_confirm", kwargs=BUY),
+    path(BOX + "acquista/pagamento/riepilogo/", confirm.confirm_summary, name="buy_confirm_summary", kwargs=BUY),
     path(BOX + "spazio/", space.add, name="space", kwargs=PEC),
     path(BOX + "spazio/riepilogo/", space.summary, name="space_summary", kwargs=PEC),
     path(BOX + "rinnovo-automatico/", views.auto_renewal, name="auto_renewal", kwargs=PEC),

@@ -78,7 +78,7 @@ def refusal(order: Order, *, user: User, today: date) -> str:
         return why
     for line in order.lines.all():
         if line.period is not None and (why := refusal_to_reverse(line.period, today=today)):
-            later = _later_order(order, line.mailbox or line.domain)
+            later = _later_order(order, line.box or line.domain)
             return why if later is None else _leave_later_first(later, line, user=user, today=today)
     return ""
 
@@ -290,11 +290,14 @@ def withdraw(*, order_id: int, user: User, name: str, email: str, iban: str, sho
         cases.close_lines(order=order, actor=user, resolution=why)
         if order.status == Order.Status.FULFILLED:  # what it has
             take_back(order, why=why, actor=user)
-        ids = [i for i in order.lines.values_list("mailbox_id", flat=True) if i]
+        ids = [line.box_id for line in order.lines.select_related("period") if line.box_id]
         boxes = list(Mailbox.objects.locked().filter(pk__in=ids).select_related("address").order_by("pk"))
         ended = auto_renewal.end_with_order(consents=consents, boxes=boxes)
+        # Of a purchase the box that came to life, if it did: an address alone has no dates to tell.
+        bought = {"box": boxes[0] if boxes else None, "domain": None}
         context: dict[str, object] = {
-            "order": order, "withdrawal": done, **settle.subject_of(order),
+            "order": order, "withdrawal": done,
+            **(bought if order.kind == Kind.PURCHASE else settle.subject_of(order)),
             "moment": now.astimezone(clock.ROME),
             "reason": found.reason, "by_bank": by_bank, "elsewhere": done.amount - by_bank,
             "iban_end": done.iban[-4:], "auto_ended": bool(ended),

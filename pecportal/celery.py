@@ -22,6 +22,7 @@ TIMETABLE: dict[str, tuple[str, dict[str, str] | int]] = {
     ),
     "payments: ask again": ("payments.tasks.sync_due", 60),
     "payments: fulfil what is paid": ("payments.tasks.fulfil_due", 60),
+    "payments: activate what was bought": ("payments.tasks.activate_due", 60),
     "payments: webhooks left over": ("payments.tasks.work_off_left_over", 60),
     "payments: what the providers list": (  # 02:00–03:00 left out
         "payments.tasks.sync_listings",

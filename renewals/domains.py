@@ -148,9 +148,7 @@ def place_domain_renewal(
                 raise RefusedError(_("In questo momento il dominio non può essere rinnovato."))
             priced = quote(domain=domain, boxes=len(held), years=years, prices=prices_on(today))
             if priced.totals.total != shown_total:
-                raise PriceChangedError(
-                    _("Il prezzo è cambiato da quando hai aperto la pagina: controlla il nuovo totale.")
-                )
+                raise PriceChangedError
             order = write_order(
                 kind=Kind.DOMAIN_RENEWAL, box=domain, user=user, years=years, email=email, method=method,
                 totals=priced.totals, terms_version=terms_version, terms_ip=terms_ip, immediate_start=immediate_start,

@@ -16,7 +16,7 @@ from mailboxes import rules as boxes
 from mailboxes.catalogue import PriceList, prices_on
 from mailboxes.flows import limits, measured
 from mailboxes.hosting import is_hosted
-from mailboxes.models import Domain, Mailbox, Plan, Price
+from mailboxes.models import Address, Domain, Mailbox, Plan, Price
 from mailboxes.platform.base import Usage
 from pecportal import clock, mail
 from pecportal.errors import RefusedError
@@ -44,6 +44,9 @@ class HostedEmailError(RefusedError):
 
 class PriceChangedError(RefusedError):
     """The price on the screen is no longer the price of today."""
+
+    def __init__(self) -> None:
+        super().__init__(_("Il prezzo è cambiato da quando hai aperto la pagina: controlla il nuovo totale."))
 
 
 class ChoiceError(RefusedError):
@@ -97,6 +100,14 @@ def open_renewal_lines() -> QuerySet[OrderLine]:
 
 def quote(*, box: Mailbox, choice: Choice, years: int, prices: PriceList) -> Quote:
     """Price a renewal. Raises MissingPriceError; ValueError on years outside 1–5."""
+    if box.expires_on is None or box.anchor_month is None or box.anchor_day is None:
+        raise ValueError("only a live standalone box can be priced for renewal")
+    new_expiry = boxes.add_years(box.expires_on, years, anchor_month=box.anchor_month, anchor_day=box.anchor_day)
+    return quote_until(new_expiry, choice=choice, years=years, prices=prices)
+
+
+def quote_until(new_expiry: date, *, choice: Choice, years: int, prices: PriceList) -> Quote:
+    """The price of a plan and its GB for some years: the same for a box that is renewed and for one that is bought."""
     line = pricing.line_price(
         plan_price=prices.plan(choice.plan.code),
         mailbox_gb_price=prices.item(Price.Item.MAILBOX_GB),
@@ -105,9 +116,6 @@ def quote(*, box: Mailbox, choice: Choice, years: int, prices: PriceList) -> Quo
         extra_archive_gb=max(0, choice.archive_gb - choice.plan.base_archive_gb),
         years=years,
     )
-    if box.expires_on is None or box.anchor_month is None or box.anchor_day is None:
-        raise ValueError("only a live standalone box can be priced for renewal")
-    new_expiry = boxes.add_years(box.expires_on, years, anchor_month=box.anchor_month, anchor_day=box.anchor_day)
     return Quote(line, pricing.totals([line.net], prices.vat_rate), new_expiry, years)
 
 
@@ -184,9 +192,7 @@ def place_renewal(
                 raise ChoiceError(found)
             priced = quote(box=box, choice=choice, years=years, prices=prices)
             if priced.totals.total != shown_total:
-                raise PriceChangedError(
-                    _("Il prezzo è cambiato da quando hai aperto la pagina: controlla il nuovo totale.")
-                )
+                raise PriceChangedError
             order = write_order(
                 kind=Kind.RENEWAL, box=box, user=user, years=years, email=email, method=method, totals=priced.totals,
                 terms_version=terms_version, terms_ip=terms_ip, immediate_start=immediate_start, now=now, today=today,
@@ -220,10 +226,17 @@ def place_automatic(
 
 
 def _write_line(order: Order, box: Mailbox, choice: Choice, priced: Quote, holder: dict[str, object]) -> OrderLine:
+    identity = {**box.holder.identity(), **holder}
+    return write_line(order, choice, priced, identity, mailbox=box, old_expiry=box.expires_on)
+
+
+def write_line(
+    order: Order, choice: Choice, priced: Quote, holder: dict[str, object], **about: Mailbox | Address | date | None
+) -> OrderLine:
+    """A line with the prices it was confirmed at and its holder's data (R8); `about`: what it points at, old_expiry."""
     line = OrderLine.objects.create(
         order=order,
-        kind=Kind.RENEWAL,
-        mailbox=box,
+        kind=order.kind,
         plan=choice.plan,
         mailbox_gb=choice.mailbox_gb,
         archive_gb=choice.archive_gb,
@@ -234,9 +247,9 @@ def _write_line(order: Order, box: Mailbox, choice: Choice, priced: Quote, holde
         archive_gb_price=priced.line.archive_gb_price,
         net=priced.line.net,
         archive_loss_accepted=choice.archive_loss_accepted,
-        old_expiry=box.expires_on,
+        **about,
     )
-    HolderSnapshot.objects.create(line=line, **{**box.holder.identity(), **holder})
+    HolderSnapshot.objects.create(line=line, **holder)
     return line
 
 
@@ -296,6 +309,7 @@ def send_confirmation(
     `box` is what was ordered, a box or a domain with its `boxes` (R17). It names no fiscal data at all, so one text
     serves the holder and the account.
     """
+    last_day = box.last_renewable_day if line.mailbox_id is not None else None  # of a purchase the box is yet to come
     context = {
         "order": order,
         "line": line,
@@ -303,7 +317,7 @@ def send_confirmation(
         "domain": box if isinstance(box, Domain) else None,
         "boxes": boxes,
         "new_expiry": new_expiry,
-        "payable_until": min(order.lapses_on, box.last_renewable_day or order.lapses_on),
+        "payable_until": min(order.lapses_on, last_day or order.lapses_on),
         "by_transfer": order.method == "transfer",
         "by_slip": order.method == "postal",
         "customer_code": customer_code(order),

@@ -95,14 +95,14 @@ class PlanForm(forms.Form):
         return [self._card(plan, chosen=str(self["plan"].value() or "")) for plan in self.plans.values()]
 
     def _card(self, plan: Plan, *, chosen: str) -> PlanCard:
-        defaults = default_extras(self.box, plan)
+        defaults = self.extras(plan)
         mailbox_gb, archive_gb = plan.base_mailbox_gb + defaults[0], plan.base_archive_gb + defaults[1]
         reason = self.impossible(plan)
         return PlanCard(
             plan=plan,
             price=self.prices.plans.get(plan.code),
             space=words.space(plan.base_mailbox_gb, plan.base_archive_gb),
-            difference=words.difference(self.box, plan, mailbox_gb, archive_gb),
+            difference=self.difference(plan, mailbox_gb, archive_gb),
             reason=reason,
             checked=plan.code == chosen and not reason,
             extra_mailbox=self._gb("mailbox", plan, plan.base_mailbox_gb, plan.max_mailbox_gb, Price.Item.MAILBOX_GB),
@@ -123,7 +123,7 @@ class PlanForm(forms.Form):
     def impossible(self, plan: Plan) -> str:
         """Why no amount of GB makes this plan possible today; empty when one does (R7, R9)."""
         if plan.code not in self.prices.plans:
-            return _("Il prezzo è in aggiornamento: riprova fra un'ora, o scegli un'altra tipologia.")
+            return words.no_price_of_plan()
         drops = self.box.archive_gb > 0 and not plan.has_archive
         result = boxes.fits(
             limits=limits(plan), mailbox_gb=plan.max_mailbox_gb, archive_gb=plan.max_archive_gb,
@@ -136,12 +136,22 @@ class PlanForm(forms.Form):
             return words.SPACE_ORDER % {"plan": plan}
         return ""
 
+    def extras(self, plan: Plan) -> tuple[int, int]:
+        """GB beyond the plan's own that are filled in at first."""
+        return default_extras(self.box, plan)
+
+    def difference(self, plan: Plan, mailbox_gb: int, archive_gb: int) -> str:
+        return words.difference(self.box, plan, mailbox_gb, archive_gb)
+
+    def problems_of(self, choice: flows.Choice) -> list[Problem]:
+        return standing.problems(self.box, choice, self.used)
+
     def start(self) -> dict[str, object]:
         """What is chosen at first: the plan and GB of today, or of the change that waits; nothing is ticked (R11)."""
         held = self.plans.get((self.box.next_plan or self.box.plan).code)
         start: dict[str, object] = {"plan": held.code if held and not self.impossible(held) else ""}
         for plan in self.plans.values():
-            start[f"extra_mailbox_{plan.code}"], start[f"extra_archive_{plan.code}"] = default_extras(self.box, plan)
+            start[f"extra_mailbox_{plan.code}"], start[f"extra_archive_{plan.code}"] = self.extras(plan)
         return start
 
     def answered(self, answers: Answers) -> dict[str, object] | None:
@@ -176,7 +186,7 @@ class PlanForm(forms.Form):
         return data
 
     def _check(self, choice: flows.Choice) -> None:
-        self.problems = standing.problems(self.box, choice, self.used)
+        self.problems = self.problems_of(choice)
         for found in self.problems:
             name = (
                 found.field

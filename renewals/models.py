@@ -249,6 +249,19 @@ class OrderLine(models.Model):
         return f"{self.order} · {self.target}"
 
     @property
+    def box(self) -> Mailbox | None:
+        """The box that it is about: the one it points at, or the one that a purchase brought to life."""
+        if self.mailbox_id is not None or self.period is None:
+            return self.mailbox
+        return self.period.box
+
+    @property
+    def box_id(self) -> int | None:
+        if self.mailbox_id is not None or self.period is None:
+            return self.mailbox_id
+        return self.period.box_id
+
+    @property
     def target(self) -> Mailbox | Domain | Address:
         return self.mailbox or self.domain or self.address  # type: ignore[return-value]
 

@@ -18,11 +18,11 @@ from accounts.models import BillingProfile, User
 from mailboxes import flows as box_flows
 from mailboxes import reversals
 from mailboxes.catalogue import prices_on
-from mailboxes.models import Domain, Mailbox
+from mailboxes.models import Domain, Mailbox, PaidPeriod
 from mailboxes.models.boxes import Phase
 from pecportal import clock, mail
 from pecportal.errors import RefusedError
-from renewals import domains, pricing
+from renewals import domains, pricing, purchase
 from renewals.models import BillingSnapshot, Kind, Order, OrderEvent, OrderLine, targets_of
 
 log = logging.getLogger(__name__)
@@ -168,15 +168,19 @@ def _fix_fiscal_data(orders: Sequence[Order], now: datetime) -> None:
 
 
 def fulfil(
-    order_id: int, *, on_attention: Callable[[int], None] | None = None,
+    order_id: int,
+    *,
+    on_attention: Callable[[int], None] | None = None,
+    on_activating: Callable[[], None] | None = None,
     also_told: Callable[[Order], dict[str, object]] | None = None,
-) -> bool:  # fmt: skip
+) -> bool:
     """Give what a paid order bought, in one transaction; safe to call again, a second call adds nothing (R15).
 
     Returns True when the order was fulfilled now. A line that cannot be fulfilled goes to attention, and the order with
     it: staff decide, the money is not lost. `on_attention` is called then with the order's id, in the same transaction:
     what staff must see is there, or the order is still paid and tried again. `also_told`: what the mail says more of
-    the order, asked once it is fulfilled.
+    the order, asked once it is fulfilled. A purchase stays paid, its box In attivazione, until the mail system has it
+    (`complete`); `on_activating` is called after the commit.
     """
     today = clock.today()
     with transaction.atomic(durable=True):
@@ -193,6 +197,10 @@ def fulfil(
             transaction.on_commit(nudge_platform, robust=True)
             if on_attention is not None:
                 on_attention(order_id)
+            return False
+        if order.kind == Kind.PURCHASE:
+            if on_activating is not None:
+                transaction.on_commit(on_activating, robust=True)
             return False
         _move(order, Order.Status.FULFILLED, why=_("tutte le righe evase"), fulfilled_at=clock.now())
         _tell_fulfilled(order, given, more=also_told(order) if also_told else {})
@@ -212,6 +220,8 @@ def fulfil_committed(order: Order, *, why: str, actor: User, split_payment: bool
     In the caller's transaction: VAT and billing data are fixed, then every line is given. With split payment the body
     pays us the taxable sum, and the VAT to the state. Raises CannotGiveError, and the caller rolls back.
     """
+    if order.kind == Kind.PURCHASE:
+        raise CannotGiveError(_("un acquisto si attiva solo quando il pagamento è registrato"))
     today, now = clock.today(), clock.now()
     _fix_fiscal_data([order], now)
     if split_payment:
@@ -278,7 +288,9 @@ def nudge_platform() -> None:
 
 
 def _fulfil_line(line: OrderLine, box: Mailbox | None, order: Order, today: date) -> str:
-    """Give one line to its locked box; returns the refusal, or "" when it is given."""
+    """Give one line to its locked box; returns the refusal, or "" when it is given (of a purchase: prepared)."""
+    if line.kind == Kind.PURCHASE:
+        return purchase.prepare(line)
     if box is None or line.plan is None or line.mailbox_gb is None or line.archive_gb is None:
         return _("riga che non si può evadere")
     if box.phase != Phase.LIVE or box.expires_on is None:
@@ -309,6 +321,13 @@ def _fulfil_line(line: OrderLine, box: Mailbox | None, order: Order, today: date
     return ""
 
 
+def complete(line: OrderLine, *, period: PaidPeriod) -> None:
+    """The box of a purchase (order locked, paid) lives: its line and its order are fulfilled (R30)."""
+    line.period = period
+    _move_line(line, OrderLine.Status.FULFILLED, why=_("casella attivata"))
+    _move(line.order, Order.Status.FULFILLED, why=_("tutte le righe evase"), fulfilled_at=clock.now())
+
+
 def _tell_fulfilled(order: Order, given: _Given, *, more: dict[str, object]) -> None:
     """Conferma pagamento with the new expiry: to the order's e-mail and to the account's when that is another (R12)."""
     told = [given.boxes[line.mailbox_id] for line in given.lines if line.mailbox_id]
@@ -337,15 +356,15 @@ def _close(order: Order, to: str, *, why: str, actor: User | None) -> None:
 
 
 def subject_of(order: Order) -> dict[str, object]:
-    """What a mail about an order names: `box`, its first box or its domain; `domain` where it is one (R17)."""
-    lines = order.lines.select_related("mailbox__address", "domain").order_by("id")
-    first = next(iter(targets_of(lines[:1])), None)
+    """What a mail about an order names: `box`, its first box, domain or address; `domain` where it is one (R17)."""
+    line = order.lines.select_related("mailbox__address", "domain", "address").order_by("id").first()
+    first = line.target if line else None
     return {"box": first, "domain": first if isinstance(first, Domain) else None}
 
 
 def _boxes_of(lines: list[OrderLine]) -> dict[int, Mailbox]:
     """The boxes of some lines, locked in the order of their ids."""
-    ids = [line.mailbox_id for line in lines if line.mailbox_id]
+    ids = [line.box_id for line in lines if line.box_id]
     found = Mailbox.objects.locked().filter(pk__in=ids).select_related("plan", "next_plan", "address").order_by("pk")
     return {box.pk: box for box in found}
 
@@ -380,7 +399,7 @@ def reverse(order: Order, *, why: str, actor: User | None) -> list[int]:
             continue
         line.order = order
         _move_line(line, OrderLine.Status.REVERSED, why=why, actor=actor)
-        box = locked.get(line.mailbox_id or 0)
+        box = locked.get(line.box_id or 0)
         if box is None:
             continue
         if line.period is not None:

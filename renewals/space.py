@@ -106,9 +106,7 @@ def place_space(
             box=box, mailbox_gb=mailbox_gb, archive_gb=archive_gb, prices=prices_on(today), today=today
         )  # fmt: skip
         if quote.totals.total != shown_total:
-            raise PriceChangedError(
-                _("Il prezzo è cambiato da quando hai aperto la pagina: controlla il nuovo totale.")
-            )
+            raise PriceChangedError
         order = write_order(
             kind=Kind.SPACE, box=box, user=user, years=None, email=email, method=method, totals=quote.totals,
             terms_version=terms_version, terms_ip=terms_ip, immediate_start=immediate_start, now=now, today=today,

@@ -1,6 +1,5 @@
 """Steps 1 and 2 of the wizard, its live summary, and the general terms. Step 3 is payments.confirm."""
 
-from functools import partial
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_not_required
@@ -12,78 +11,72 @@ from accounts import drafts
 from mailboxes.catalogue import shown_on
 from mailboxes.models import Mailbox
 from pecportal import clock
-from renewals import flows, standing, wizard
+from renewals import wizard
 from renewals.forms import HolderForm, PlanForm, looks_certified
-from renewals.notices import avvisi, loses_archive
+from renewals.notices import loses_archive
 from renewals.terms import VERSION, VERSIONS
+from renewals.wizard import RENEWAL, Road
 
 # --- Step 1: plan and space -------------------------------------------------------------------------------------------
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @wizard.step
-def plan(request: HttpRequest, box: Mailbox) -> HttpResponse:
+def plan(request: HttpRequest, box: Mailbox, road: Road = RENEWAL) -> HttpResponse:
     """Tipologia e spazio, priced for one year. "Aggiorna il riepilogo" is for browsers without JavaScript."""
-    wizard.require_offer(box)
+    road.require_offer(box)
     answers = wizard.load(request, box)
-    make = _plan_forms(box)
+    make = road.plan_form(box)
     if request.method == "POST":
         form = make(request.POST)
         if "aggiorna" in request.POST:
-            return _plan_page(request, form, shown=make(initial=request.POST.dict()))
+            return _plan_page(request, form, road, shown=make(initial=request.POST.dict()))
         if form.is_valid() and form.choice:
             chosen = form.choice
             answers.plan, answers.archive_loss_accepted = chosen.plan.code, chosen.archive_loss_accepted
             answers.mailbox_gb, answers.archive_gb = chosen.mailbox_gb, chosen.archive_gb
             wizard.save(request, box, answers)
-            return redirect("renewals:holder", box.public_id)
-        return _plan_page(request, form)
+            return redirect(road.url("holder", box))
+        return _plan_page(request, form, road)
     empty = make()
     typed = drafts.take(request) or empty.answered(answers)
     if typed:
-        return _plan_page(request, make(typed))
+        return _plan_page(request, make(typed), road)
     start = empty.start()
-    return _plan_page(request, make(start), shown=make(initial=start))
+    return _plan_page(request, make(start), road, shown=make(initial=start))
 
 
 @login_not_required  # a late one must not end the page: the POST of the whole form comes after, and is kept (R5)
 @require_POST
-def summary(request: HttpRequest, box_id: UUID, section: str = "") -> HttpResponse:
+def summary(request: HttpRequest, box_id: UUID, section: str = "", road: Road = RENEWAL) -> HttpResponse:
     """The summary and the Avvisi for the choices as they stand: fragments that htmx puts in their places."""
     if not request.user.is_authenticated:
         return HttpResponse(status=204)
-    return _live(request, box_id=box_id)
+    return _live(request, box_id=box_id, road=road)
 
 
 @wizard.step
-def _live(request: HttpRequest, box: Mailbox) -> HttpResponse:
-    wizard.require_offer(box)
-    make = _plan_forms(box)
+def _live(request: HttpRequest, box: Mailbox, road: Road) -> HttpResponse:
+    road.require_offer(box)
+    make = road.plan_form(box)
     shown = make(initial=request.POST.dict())  # nobody has pressed the button yet: no errors
-    return render(request, "renewals/plan_live.html", _plan_context(make(request.POST), shown))
+    return render(request, "renewals/plan_live.html", _plan_context(make(request.POST), shown, road))
 
 
-def _plan_forms(box: Mailbox) -> "partial[PlanForm]":
-    """PlanForm with the facts of a box: read once, also where a page needs a form to clean and another to show."""
-    shown = shown_on(clock.today())
-    return partial(PlanForm, box=box, plans=shown.plans, prices=shown.prices, used=standing.usage_of(box))
+def _plan_page(request: HttpRequest, form: PlanForm, road: Road, *, shown: PlanForm | None = None) -> HttpResponse:
+    return render(request, "renewals/plan.html", _plan_context(form, shown or form, road))
 
 
-def _plan_page(request: HttpRequest, form: PlanForm, *, shown: PlanForm | None = None) -> HttpResponse:
-    return render(request, "renewals/plan.html", _plan_context(form, shown or form))
-
-
-def _plan_context(form: PlanForm, shown: PlanForm) -> dict[str, object]:
+def _plan_context(form: PlanForm, shown: PlanForm, road: Road) -> dict[str, object]:
     """`form` was cleaned and knows the choice; `shown` is what the screen renders, without errors when unbound."""
     form.is_valid()
     choice, box, today = form.choice, form.box, clock.today()
-    quote = flows.quote(box=box, choice=choice, years=1, prices=form.prices) if choice else None
-    told = avvisi(box=box, choice=choice, problems=form.problems, used=form.used, today=today) if choice else []
+    quote = road.quote(box, choice=choice, years=1, prices=form.prices) if choice else None
     return {
-        **wizard.frame(box, current=1, choice=choice, quote=quote),
+        **wizard.frame(box, current=1, choice=choice, quote=quote, road=road),
         "form": shown,
-        "avvisi": told,
-        "asks_tick": bool(choice and loses_archive(box, choice)),
+        "avvisi": road.avvisi(form, choice, today=today) if choice else [],
+        "asks_tick": bool(choice and not road.buys and loses_archive(box, choice)),
         "for_one_year": True,
     }
 
@@ -93,11 +86,11 @@ def _plan_context(form: PlanForm, shown: PlanForm) -> dict[str, object]:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @wizard.step
-def holder(request: HttpRequest, box: Mailbox) -> HttpResponse:
+def holder(request: HttpRequest, box: Mailbox, road: Road = RENEWAL) -> HttpResponse:
     """Dati intestatario: e-mail and address for this order; who is invoiced, to an account login only (R1, R12)."""
-    wizard.require_offer(box)
+    road.require_offer(box)
     answers = wizard.load(request, box)
-    choice = wizard.require_choice(box, answers)
+    choice = road.require_choice(box, answers)
     user = wizard.signed_in(request)
     billing = None if user.is_mailbox else getattr(box.owner, "billing", None)
     typed = request.POST if request.method == "POST" else drafts.take(request) or answers.holder
@@ -106,10 +99,10 @@ def holder(request: HttpRequest, box: Mailbox) -> HttpResponse:
     if request.method == "POST" and may_go_on and form.is_valid():
         answers.holder = {name: str(form.cleaned_data[name]) for name in form.fields}
         wizard.save(request, box, answers)
-        return redirect("payments:confirm", box.public_id)
-    quote = flows.quote(box=box, choice=choice, years=answers.years, prices=shown_on(clock.today()).prices)
+        return redirect(road.url("confirm", box))
+    quote = road.quote(box, choice=choice, years=answers.years, prices=shown_on(clock.today()).prices)
     context = {
-        **wizard.frame(box, current=2, choice=choice, quote=quote),
+        **wizard.frame(box, current=2, choice=choice, quote=quote, road=road),
         "for_one_year": answers.years == 1,
         "form": form,
         "billing": billing,

@@ -1,12 +1,14 @@
 """What the three screens of a renewal have in common: the answers so far, and the guards each step begins with (R5).
 
-Each guard re-validates the steps before its own and sends back to the first that is not complete.
+Each guard re-validates the steps before its own and sends back to the first that is not complete. What a purchase does
+otherwise on the same screens is renewals.purchase_road.
 """
 
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
-from functools import wraps
-from typing import TypeVar
+from functools import partial, wraps
+from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 from django.contrib import messages
@@ -19,15 +21,19 @@ from django.views.decorators.cache import never_cache
 from django_htmx.http import HttpResponseClientRedirect
 
 from accounts.models import User
-from mailboxes.catalogue import MissingPriceError, shown_on
+from mailboxes.catalogue import MissingPriceError, PriceList, shown_on
 from mailboxes.models import Domain, Mailbox
 from pecportal import clock
 from renewals import flows, rules, standing, words
 from renewals.answers import Answers, drop, load, save, signed_in
-from renewals.forms import ConfirmedHolderForm
+from renewals.forms import ConfirmedHolderForm, PlanForm
 from renewals.models import Order
+from renewals.notices import Avviso, avvisi
 
-__all__ = ["Answers", "ElsewhereError", "OrderStandsError", "drop", "guarded", "load", "save", "signed_in", "step"]
+__all__ = [
+    "RENEWAL", "Answers", "ElsewhereError", "OrderStandsError", "Road", "drop", "guarded", "load", "save", "signed_in",
+    "step",
+]  # fmt: skip
 
 
 class ElsewhereError(Exception):
@@ -47,20 +53,20 @@ Found = TypeVar("Found", Mailbox, Domain)
 
 def guarded(
     find: Callable[[User, UUID], Found], home: Callable[[Found], str]
-) -> Callable[[Callable[[HttpRequest, Found], HttpResponse]], Callable[..., HttpResponse]]:
+) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
     """Screens of a wizard about what `find` finds: signed in, one's own or 404 (R1), a redirect where it cannot be.
 
-    `home`: the page of the thing, where a screen leads that has no price to show.
+    `home`: the page of the thing, where a screen leads that has no price to show. A route may say which `road`.
     """
 
-    def step(view: Callable[[HttpRequest, Found], HttpResponse]) -> Callable[..., HttpResponse]:
+    def step(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
         @never_cache  # back after confirming asks again, and is led to the order
         @login_required
         @wraps(view)
-        def shown(request: HttpRequest, section: str = "", **named: UUID) -> HttpResponse:
+        def shown(request: HttpRequest, section: str = "", road: "Road | None" = None, **named: UUID) -> HttpResponse:
             found = find(signed_in(request), *named.values())
             try:
-                return view(request, found)
+                return view(request, found) if road is None else view(request, found, road=road)
             except MissingPriceError:
                 elsewhere = ElsewhereError(home(found), str(words.NO_PRICE))
             except OrderStandsError as error:
@@ -92,14 +98,76 @@ def find(user: User, box_id: UUID) -> Mailbox:
 step = guarded(find, lambda box: reverse("area:box", args=[box.public_id]))
 
 
-# --- Guards -----------------------------------------------------------------------------------------------------------
+# --- Guards, price and addresses --------------------------------------------------------------------------------------
 
 
-def require_no_open_order(user: User, box: Mailbox) -> None:
-    """Two tabs, or back after confirming: go to the order that stands (R9)."""
-    order = standing.open_renewal(box)
-    if order is not None:
-        raise OrderStandsError(way_to(user, box, order), str(words.ALREADY_ORDERED))
+class Road:
+    """What the three screens ask of what they order: here a renewal. `buys`: the box is yet to come (R30)."""
+
+    buys: ClassVar[bool] = False
+    already_ordered: ClassVar[Any] = words.ALREADY_ORDERED
+    names: ClassVar[dict[str, str]] = {
+        "plan": "renewals:plan", "summary": "renewals:summary", "holder": "renewals:holder",
+        "confirm": "payments:confirm", "confirm_summary": "payments:confirm_summary",
+    }  # fmt: skip
+
+    def url(self, name: str, box: Mailbox) -> str:
+        return reverse(self.names[name], args=[box.public_id])
+
+    def require_no_open_order(self, user: User, box: Mailbox) -> None:
+        """Two tabs, or back after confirming: go to the order that stands (R9)."""
+        order = self.open_order(box)
+        if order is not None:
+            raise OrderStandsError(way_to(user, box, order), str(self.already_ordered))
+
+    def open_order(self, box: Mailbox) -> Order | None:
+        return standing.open_renewal(box)
+
+    def require_offer(self, box: Mailbox) -> None:
+        """Rinnova is offered today, or the way out with its reason (R4)."""
+        order = self.open_order(box)
+        reason = rules.offer(flows.facts(box), clock.today())
+        if reason is not rules.Reason.RENEW:
+            sentence = words.not_offered(reason, box, order.number if order else "")
+            raise ElsewhereError(reverse("area:box", args=[box.public_id]), sentence)
+
+    def plan_form(self, box: Mailbox) -> Callable[..., PlanForm]:
+        """The first step's form with the facts of a box: read once, also where a page needs two of it."""
+        shown = shown_on(clock.today())
+        return partial(PlanForm, box=box, plans=shown.plans, prices=shown.prices, used=standing.usage_of(box))
+
+    def problems_of(self, box: Mailbox, choice: flows.Choice) -> list[rules.Problem]:
+        return standing.problems(box, choice, standing.usage_of(box))
+
+    def avvisi(self, form: PlanForm, choice: flows.Choice, *, today: date) -> list[Avviso]:
+        return avvisi(box=form.box, choice=choice, problems=form.problems, used=form.used, today=today)
+
+    def quote(self, box: Mailbox, *, choice: flows.Choice, years: int, prices: PriceList) -> flows.Quote:
+        return flows.quote(box=box, choice=choice, years=years, prices=prices)
+
+    def place(self, **confirmed: Any) -> Order:
+        return flows.place_renewal(**confirmed)
+
+    def require_choice(self, box: Mailbox, answers: Answers) -> flows.Choice:
+        """The first step as it was answered, still possible today; else back to it, where its problems show (R7)."""
+        back = ElsewhereError(self.url("plan", box))
+        chosen = next((p for p in shown_on(clock.today()).plans if p.code == answers.plan), None)
+        if chosen is None:
+            raise back
+        choice = flows.Choice(chosen, answers.mailbox_gb, answers.archive_gb, answers.archive_loss_accepted)
+        if self.problems_of(box, choice):
+            raise back
+        return choice
+
+    def require_holder(self, box: Mailbox, answers: Answers) -> ConfirmedHolderForm:
+        """The second step as it was answered, still valid; else back to it, where what is wrong shows."""
+        form = ConfirmedHolderForm(answers.holder, box=box)
+        if not answers.holder or not form.is_valid():
+            raise ElsewhereError(self.url("holder", box))
+        return form
+
+
+RENEWAL = Road()
 
 
 def way_to(user: User, box: Mailbox, order: Order | None) -> str:
@@ -109,47 +177,23 @@ def way_to(user: User, box: Mailbox, order: Order | None) -> str:
     return reverse("area:box", args=[box.public_id])
 
 
-def require_offer(box: Mailbox) -> None:
-    """Rinnova is offered today, or the way out with its reason (R4)."""
-    order = standing.open_renewal(box)
-    reason = rules.offer(flows.facts(box), clock.today())
-    if reason is not rules.Reason.RENEW:
-        sentence = words.not_offered(reason, box, order.number if order else "")
-        raise ElsewhereError(reverse("area:box", args=[box.public_id]), sentence)
-
-
-def require_choice(box: Mailbox, answers: Answers) -> flows.Choice:
-    """The first step as it was answered, still possible today; else back to it, where its problems show (R7)."""
-    back = ElsewhereError(reverse("renewals:plan", args=[box.public_id]))
-    chosen = next((p for p in shown_on(clock.today()).plans if p.code == answers.plan), None)
-    if chosen is None:
-        raise back
-    choice = flows.Choice(chosen, answers.mailbox_gb, answers.archive_gb, answers.archive_loss_accepted)
-    if standing.problems(box, choice, standing.usage_of(box)):
-        raise back
-    return choice
-
-
-def require_holder(box: Mailbox, answers: Answers) -> ConfirmedHolderForm:
-    """The second step as it was answered, still valid; else back to it, where what is wrong shows."""
-    form = ConfirmedHolderForm(answers.holder, box=box)
-    if not answers.holder or not form.is_valid():
-        raise ElsewhereError(reverse("renewals:holder", args=[box.public_id]))
-    return form
-
-
 # --- What every step shows --------------------------------------------------------------------------------------------
 
 
-def frame(box: Mailbox, *, current: int, choice: flows.Choice | None, quote: flows.Quote | None) -> dict[str, object]:
+def frame(
+    box: Mailbox, *, current: int, choice: flows.Choice | None, quote: flows.Quote | None, road: Road
+) -> dict[str, object]:
     """Context of the steps at the top and of the summary that stays in view. Without a price the summary says so."""
+    urls = {name: road.url(name, box) for name in road.names}
     steps = [
-        {"label": _("Tipologia e spazio"), "url": reverse("renewals:plan", args=[box.public_id])},
-        {"label": _("Dati intestatario"), "url": reverse("renewals:holder", args=[box.public_id])},
+        {"label": _("Tipologia e spazio"), "url": urls["plan"]},
+        {"label": _("Dati intestatario"), "url": urls["holder"]},
         {"label": _("Pagamento e conferma"), "url": ""},
     ]
     return {
         "box": box,
+        "urls": urls,
+        "buys": road.buys,
         "steps": steps,
         "current": current,
         "step_name": steps[current - 1]["label"],

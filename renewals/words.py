@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from mailboxes.models import Mailbox, Plan
 from mailboxes.platform.base import Usage
 from pecportal.formats import GB, gigabytes, il
+from renewals.again import Again
 from renewals.rules import Code, Problem, Reason
 
 NO_PRICE = gettext_lazy(
@@ -55,6 +56,34 @@ def not_offered(reason: Reason, box: Mailbox, number: str = "") -> str:
         Reason.DELETED: _("La casella è cancellata e non si può rinnovare. Puoi acquistarla di nuovo."),
     }
     return sentences[reason] % {"number": number, "day": il(box.last_renewable_day)}
+
+
+ALREADY_BOUGHT = gettext_lazy(
+    "Per questo indirizzo c'è già un ordine di acquisto: è questo. Non ne abbiamo creati altri."
+)
+
+EMPTY_HEADING = gettext_lazy("La casella sarà vuota")
+EMPTY_SENTENCE = gettext_lazy(
+    "Torna tuo l'indirizzo, non quello che c'era dentro: i messaggi, l'archivio e la password di prima non si "
+    "recuperano. La attiviamo appena il pagamento è registrato e ti scriviamo come impostare la password."
+)
+
+
+def not_again(reason: Again) -> str:
+    """Why an address cannot be bought again, in words that tell nothing of who had it (R30)."""
+    sentences = {
+        Again.NOT_DELETED: _("La casella non è cancellata: non c'è niente da acquistare di nuovo."),
+        Again.ALIVE: _("Questo indirizzo è già stato acquistato di nuovo."),
+        Again.ON_DOMAIN: _("Le caselle su dominio si aprono con il dominio: per riaverla scrivi all'assistenza."),
+        Again.OTHER_HOLDER: _(
+            "Solo il titolare di allora può acquistare di nuovo questo indirizzo, e fra i titolari del tuo account non "
+            "c'è il suo codice fiscale. Se è un errore, scrivi all'assistenza."
+        ),
+        Again.ORDER_TO_PAY: _("C'è già un ordine di acquisto in attesa di pagamento: pagalo o annullalo."),
+        Again.ORDER_AT_WORK: _("C'è già un ordine di acquisto in lavorazione: non serve farne un altro."),
+        Again.ORDERED_ELSEWHERE: _("Lo stesso titolare ha già un ordine di acquisto per questo indirizzo."),
+    }
+    return sentences[reason]
 
 
 def space(mailbox_gb: int, archive_gb: int) -> str:
@@ -125,6 +154,10 @@ SPACE_ORDER = gettext_lazy(
     "C'è un ordine di spazio aggiuntivo ancora aperto: pagalo o annullalo, poi potrai passare a %(plan)s con meno "
     "spazio."
 )
+
+
+def no_price_of_plan() -> str:
+    return _("Il prezzo è in aggiornamento: riprova fra un'ora, o scegli un'altra tipologia.")
 
 
 def extra_gb(most: int) -> str:

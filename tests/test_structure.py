@@ -38,7 +38,12 @@ WRITERS = {  # what may assign the state of a thing, and to whom (DESIGN §3)
     r"\bline\.status = ": {"renewals/settle.py"},
     r"\bpayment\.status = ": {"payments/moves.py"},
     r"\.expires_on = ": {"mailboxes/flows.py"},
-    r"\.delete_from = ": {"mailboxes/flows.py", "mailboxes/domains.py", "mailboxes/reversals.py"},
+    r"\.delete_from = ": {
+        "mailboxes/activation.py",
+        "mailboxes/domains.py",
+        "mailboxes/flows.py",
+        "mailboxes/reversals.py",
+    },
     r"\.auto_renews = ": {"payments/auto_renewal.py"},
     r"\.auto_over_for = ": {"payments/auto_renewal.py", "payments/scheduled.py"},
     r"\brow\.status, row\.due_on = ": {"payments/scheduled.py"},

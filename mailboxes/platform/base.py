@@ -46,6 +46,12 @@ class Platform(Protocol):
     def set_capacity(self, address: str, *, mailbox_gb: int, archive_gb: int) -> None:
         """Set both spaces; an archive of 0 GB is removed with its messages (R7)."""
 
+    def open(self, address: str, *, mailbox_gb: int, archive_gb: int) -> bool:
+        """Make an empty box that nobody can use yet. True when it is confirmed there, False while it is being made.
+
+        Of one that is there already nothing changes.
+        """
+
     def purge(self, address: str) -> bool:
         """Delete all content. True when it is confirmed gone (also when it was gone already); False: not yet.
 

@@ -55,6 +55,12 @@ class LocalPlatform:
             if archive_gb == 0:
                 content["archive_bytes"] = 0
 
+    def open(self, address: str, *, mailbox_gb: int, archive_gb: int) -> bool:
+        with _changing(address) as content:
+            if "state" not in content:  # a late second call never puts a living box back
+                content.update(state="in_attivazione", mailbox_gb=mailbox_gb, archive_gb=archive_gb)
+        return True
+
     def purge(self, address: str) -> bool:
         path = _path(address)
         if path.parent.exists():

@@ -20,7 +20,7 @@ from payments import giving_back
 from payments.models import Case, Receipt, Refund
 from pecportal.errors import RefusedError
 from pecportal.formats import euro, money
-from renewals.models import Order, OrderLine
+from renewals.models import Kind, Order
 
 from .forms import AllocateForm, ReasonForm, text
 
@@ -145,6 +145,8 @@ class OrderActions(ReadOnlyAdmin):
         """The actions that can do something for an order as it stands."""
         if order.awaits_collection:  # fulfilled on a promise: there is no money to give back yet
             return {"record_transfer"}
+        if order.kind == Kind.PURCHASE and order.status == Order.Status.PAID:  # its box waits for the mail system
+            return {"refund_lines"}
         return {
             Order.Status.AWAITING_PAYMENT: {"record_transfer", "commit", "cancel"},
             Order.Status.ATTENTION: {"try_again", "refund_lines"},
@@ -192,7 +194,7 @@ class OrderActions(ReadOnlyAdmin):
     @action(description=gettext_lazy("Rimborsa la riga"), url_path="rimborsa-riga", permissions=["refund"], icon="undo")
     def refund_lines(self, request: HttpRequest, object_id: str) -> HttpResponse:
         def flow(order: Order, typed: dict[str, Any]) -> None:
-            for line in order.lines.filter(status=OrderLine.Status.ATTENTION).order_by("id"):
+            for line in giving_back.lines_to_give_up(order):
                 giving_back.refund_line(line_id=line.pk, actor=who(request), why=typed["reason"])
 
         return self._order_page(

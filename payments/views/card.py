@@ -53,7 +53,8 @@ def card(request: HttpRequest, payment_id: object, **kwargs: object) -> HttpResp
         secret = cards.secret_to_confirm(payment)
     if not refusal and not secret and (request.method == "POST" or payment.sent_at is not None):
         return redirect(back)
-    targets = targets_of(payment.order.lines.select_related("mailbox__address", "domain"))
+    lines = list(payment.order.lines.select_related("mailbox__address", "domain", "address"))
+    targets: list[object] = [*targets_of(lines), *(line.address for line in lines if line.address)]
     context: dict[str, object] = {
         "order": payment.order, "payment": payment, "box": targets[0] if len(targets) == 1 else None,
         "confirm_secret": secret, "back": back,

@@ -100,7 +100,7 @@ def outcome(request: HttpRequest, number: str, **kwargs: object) -> HttpResponse
         "transfer": instructions(found, amount=where.missing) if where.asks_for_transfer else None,
         "charge_on": automatic.charge_day(auto.box.expires_on) if auto and auto.box.expires_on else None,
         "look_again": "?" + urlencode({"giro": looked + 1}) if where.is_changing and looked < LOOKS else "",
-        "box": next((line.mailbox for line in found.lines.all() if line.mailbox), None),
+        "box": next((line.box for line in found.lines.all() if line.box), None),
         "domain": domain_of(found),
         "withdraw_until": withdrawal.until(found, user=user_of(request), today=clock.today()),
         "free_until": withdrawal.free_until(found, user=user_of(request), today=clock.today()),

@@ -12,6 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import drafts
+from mailboxes.rules import add_years
 from payments import flows, visitors
 from payments.begin import start_online
 from payments.consent import NextCharge, next_charge
@@ -23,7 +24,7 @@ from payments.transfer import BY_BANK, instructions, pdf
 from pecportal import clock
 from pecportal.errors import RefusedError
 from renewals import settle
-from renewals.models import Order
+from renewals.models import Kind, Order
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,9 @@ log = logging.getLogger(__name__)
 def _next_charge(order: Order) -> NextCharge | None:
     """The charge to announce beside a card (R23); None where paying switches nothing on."""
     expiry = expiry_of(order)
+    if order.kind == Kind.PURCHASE and order.years is not None:  # as if it came to life today: the sentence says so
+        today = clock.today()
+        expiry = add_years(today, order.years, anchor_month=today.month, anchor_day=today.day)
     if not switches_on(order) or expiry is None or order.years is None:
         return None
     return next_charge(new_expiry=expiry, amount=order.total, years=order.years, today=clock.today())
@@ -60,7 +64,8 @@ def pay(request: HttpRequest, number: str, **kwargs: object) -> HttpResponse:
         return redirect("payments:outcome", number=order.number)
     context = {
         "order": order, "form": form, "methods": offered, "chosen": form["method"].value(),
-        "charge": _next_charge(order), "live": live, "unknown": _unknown(live),
+        "charge": _next_charge(order), "charge_from_activation": order.kind == Kind.PURCHASE,
+        "live": live, "unknown": _unknown(live),
         "missing": flows.missing(order), "opted_out": form["no_auto_renewal"].value() or [],
     }  # fmt: skip
     return render(request, "payments/pay.html", context)

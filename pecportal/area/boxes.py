@@ -18,9 +18,10 @@ from payments import auto_renewal, readiness
 from payments.models import AutoRenewal, Payment
 from pecportal.area import dates
 from pecportal.area.wording import Said
-from renewals import space
+from renewals import purchase, space
 from renewals.flows import facts, open_renewal_lines
 from renewals.models import Order, OrderLine
+from renewals.purchase import Standing
 from renewals.rules import Reason, offer
 
 log = logging.getLogger(__name__)
@@ -41,11 +42,8 @@ def with_details(boxes: QuerySet[Mailbox], user: User) -> QuerySet[Mailbox]:
         order_visible=Exists(order) if user.is_mailbox else Value(True),
         live_attempt=live_attempt(),
     )
-    lives = Mailbox.objects.filter(address=OuterRef("address")).exclude(phase=Phase.DELETED)
-    return (
-        boxes.select_related("address", "plan", "next_plan", "holder", "domain")
-        .annotate(lives_again=Exists(lives))
-        .prefetch_related(Prefetch("order_lines", queryset=lines, to_attr="open_renewals"))
+    return boxes.select_related("address", "plan", "next_plan", "holder", "domain").prefetch_related(
+        Prefetch("order_lines", queryset=lines, to_attr="open_renewals")
     )
 
 
@@ -117,6 +115,8 @@ class BoxCard:
     meters: Sequence[Meter]
     measured: bool
     order: OpenOrder | None
+    again: Standing | None = None  # of a deleted box: whether its address can be bought again (R30)
+    called_off: bool = False  # In attivazione, but its order is no more: it is being taken away
     consent: AutoRenewal | None = None
 
     @property
@@ -313,7 +313,9 @@ def cards(boxes: Sequence[Mailbox], *, today: date) -> list[BoxCard]:
     """Cards of boxes read `with_details`; the mail system is asked once for all of them."""
     _read_automatic(boxes)
     used = usage_of(boxes)
-    return [_card(box, today=today, used=used) for box in boxes]
+    again = purchase.standing_of(boxes, lines=purchase.open_purchase_lines().annotate(live_attempt=live_attempt()))
+    off = purchase.called_off(boxes)
+    return [_card(box, today=today, used=used, again=again.get(box.pk), called_off=box.pk in off) for box in boxes]
 
 
 def usage_of(boxes: Sequence[Mailbox]) -> dict[str, Usage] | None:
@@ -325,13 +327,19 @@ def usage_of(boxes: Sequence[Mailbox]) -> dict[str, Usage] | None:
         return None
 
 
-def _card(box: Mailbox, *, today: date, used: dict[str, Usage] | None) -> BoxCard:
+def _card(
+    box: Mailbox, *, today: date, used: dict[str, Usage] | None, again: Standing | None, called_off: bool
+) -> BoxCard:
     mine = used.get(box.address.name) if used else None
     meters = []
     if mine is not None and box.phase == Phase.LIVE:
         meters.append(Meter(False, mine.mailbox_bytes, box.mailbox_gb))
         if box.archive_gb:
             meters.append(Meter(True, mine.archive_bytes, box.archive_gb))
+    lines = getattr(box, "open_renewals", [])
+    if again is not None and again.line is not None:
+        again.line.order_visible = True  # type: ignore[attr-defined]  # a deleted box is seen by its account only
+        lines = [again.line]
     return BoxCard(
         box=box,
         today=today,
@@ -339,7 +347,9 @@ def _card(box: Mailbox, *, today: date, used: dict[str, Usage] | None) -> BoxCar
         reason=offer(facts(box), today),
         meters=meters,
         measured=used is not None,
-        order=_open_order(getattr(box, "open_renewals", []), today),
+        order=_open_order(lines, today),
+        again=again,
+        called_off=called_off,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from django.db.models import Case, OuterRef, Prefetch, QuerySet, Subquery, Value, When
+from django.db.models import Case, OuterRef, Prefetch, Q, QuerySet, Subquery, Value, When
 
 from accounts.models import User
 from mailboxes.models import Mailbox
@@ -69,9 +69,14 @@ def _row(order: Order, user: User, today: date) -> OrderRow:
     )
 
 
-def of_boxes(box_ids: Sequence[int], *, user: User, today: date) -> list[OrderRow]:
-    """Orders that hold one of these boxes and that `user` may see (R1): those to pay first, then the latest."""
-    return _holding(OrderLine.objects.filter(mailbox_id__in=box_ids), user=user, today=today)
+def of_boxes(boxes: Sequence[Mailbox], *, user: User, today: date) -> list[OrderRow]:
+    """Orders that hold one of these boxes and that `user` may see (R1): those to pay first, then the latest.
+
+    A purchase holds the address: it stands under each of its lives that it ended or began.
+    """
+    addresses = [box.address_id for box in boxes]
+    about = Q(mailbox_id__in=[box.pk for box in boxes]) | Q(address_id__in=addresses)
+    return _holding(OrderLine.objects.filter(about), user=user, today=today)
 
 
 def of_domains(domain_ids: Sequence[int], *, user: User, today: date) -> list[OrderRow]:

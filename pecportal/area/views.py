@@ -87,7 +87,7 @@ def gestisci(request: SignedIn, section: str) -> HttpResponse:
         "compact": compact,
         "cards": cards,
         "lines": rows.lines(cards) if compact else [],
-        "orders": orders.of_boxes([b.pk for b in found], user=user, today=today),
+        "orders": orders.of_boxes(found, user=user, today=today),
         "shows_holder": tab == filters.OTHERS,
     }
     return render(request, "area/gestisci.html", context)
@@ -114,7 +114,7 @@ def box(request: SignedIn, section: str, box_id: object) -> HttpResponse:
     visible = boxes.with_details(Mailbox.objects.visible_to(user), user).select_related("owner__billing")
     found = get_object_or_404(visible, public_id=box_id)
     consent = AutoRenewal.objects.filter(box=found, ended_at=None).select_related("method").first()
-    its_orders = orders.of_boxes([found.pk], user=user, today=today)
+    its_orders = orders.of_boxes([found], user=user, today=today)
     context = {
         "card": replace(boxes.cards([found], today=today)[0], consent=consent),
         "method": consent.method if consent and consent.method.login_id == user.pk else None,  # R24b
