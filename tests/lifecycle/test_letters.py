@@ -8,6 +8,7 @@ from datetime import date, timedelta
 import pytest
 from django.db import connection
 from django.db.models import QuerySet
+from django.template.loader import render_to_string
 from django.test.utils import CaptureQueriesContext
 from post_office.models import Email
 
@@ -250,6 +251,25 @@ def test_each_line_says_what_when_and_what_to_do(make_box, alice, today):
         text.index("Scadono (4)") < text.index("- auto") < text.index("Scadute: sola lettura (1)") < text.index("- sc")
     )
     assert text.count("http") == 1 and "€" not in text
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("awaiting_payment", "ordine del dominio rossi.example da pagare"),
+        ("attention", "rinnovo del dominio rossi.example in lavorazione"),
+    ],
+)
+def test_a_box_of_a_domain_with_an_order_says_so_without_its_number(make_box, alice, today, status, words):
+    """The number is the account's: a box's holder may not be."""
+    domain = open_domain(
+        name="rossi.example", mail_host="pec.rossi.example", owner=alice, expires_on=today + timedelta(days=30)
+    )
+    box = make_box(alice, "info", plan="domain", domain=domain, host="pec.rossi.example")
+    order = Order(number="D-222222", kind="domain_renewal", status=status)
+    lines = Digest([Item(Notice(), box, order, today)])
+    text = render_to_string("emails/_digest_action.txt", {"item": lines.groups[0].items[0]})
+    assert text == words
 
 
 # --- Many, twice, at once ---------------------------------------------------------------------------------------------
