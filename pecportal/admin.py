@@ -137,6 +137,7 @@ MENU: "list[tuple[StrOrPromise, list[Entry]]]" = [
     (
         gettext_lazy("Servizio"),
         [
+            ("lifecycle.alarm", "notifications_active", gettext_lazy("Allarmi")),
             ("lifecycle.lifecyclerun", "event_repeat", gettext_lazy("Giri giornalieri")),
             ("django_celery_beat.periodictask", "schedule", gettext_lazy("Orario dei lavori")),
             ("post_office.email", "outgoing_mail", gettext_lazy("Posta in uscita")),

@@ -16,6 +16,8 @@ app.autodiscover_tasks()
 TIMETABLE: dict[str, tuple[str, dict[str, str] | int]] = {
     "lifecycle: the day": ("lifecycle.tasks.run_day", {"minute": "5", "hour": "0"}),
     "lifecycle: catch up": ("lifecycle.tasks.run_day", {"minute": "35", "hour": "*/3"}),
+    "lifecycle: go on after a kill": ("lifecycle.tasks.take_up", 300),
+    "lifecycle: alarms": ("lifecycle.tasks.watch", 300),
     "payments: ask again": ("payments.tasks.sync_due", 60),
     "payments: fulfil what is paid": ("payments.tasks.fulfil_due", 60),
     "payments: webhooks left over": ("payments.tasks.work_off_left_over", 60),

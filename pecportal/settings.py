@@ -92,6 +92,7 @@ NOTICE_DAYS = sorted(  # R27: days from the expiry, negative before it
 )
 if NOTICE_DAYS and not -366 <= NOTICE_DAYS[0] <= NOTICE_DAYS[-1] <= 366:
     raise ImproperlyConfigured("NOTICE_DAYS are days from the expiry, such as -30,-7,1: from -366 to 366.")
+CLOCK_MAX_JUMP_DAYS = env.int("CLOCK_MAX_JUMP_DAYS", default=31)  # R28: more since the last run, and the clock is wrong
 TRANSFER_BLACKOUT_DAYS = 15  # R29: transfer is not offered in the last days before deletion
 IDLE_MINUTES = env.int("IDLE_MINUTES", default=30)  # R5
 PAYMENT_PROVIDERS = env.list("PAYMENT_PROVIDERS", default=["transfer"] if PRODUCTION else ["sandbox", "transfer"])

@@ -1,7 +1,18 @@
 """What time did: a row a stage and day, so that a run can be told to the last box (R28)."""
 
+from typing import Self
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+
+
+class LifecycleRunQuerySet(models.QuerySet["LifecycleRun"]):
+    def begun(self) -> Self:
+        """Runs that somebody began: not those that a wrong clock kept from beginning, whose day may be a wrong one.
+
+        Every run that came to an end, whatever end, has its seconds.
+        """
+        return self.exclude(claimed_at=None, finished_at=None, seconds=0)
 
 
 class LifecycleRun(models.Model):
@@ -23,6 +34,8 @@ class LifecycleRun(models.Model):
     done = models.PositiveIntegerField(_("fatti"), default=0)
     failed = models.PositiveIntegerField(_("falliti"), default=0)
     seconds = models.FloatField(_("secondi"), default=0)
+
+    objects = LifecycleRunQuerySet.as_manager()
 
     class Meta:
         ordering = ["-day", "stage"]
