@@ -26,7 +26,7 @@ class LifecycleRunAdmin(ReadOnlyAdmin):
 
     @display(description=gettext_lazy("Stato"))
     def state(self, run: LifecycleRun) -> SafeString:
-        if run.finished_at is not None:
+        if run.at_rest:
             return badge("danger", _("Con errori")) if run.failed else badge("success", _("Finito"))
         if run.claimed_at is None and not run.seconds:
             return badge("danger", _("Non partito"))  # the clock seemed wrong

@@ -144,7 +144,7 @@ def _wrong_runs(now: datetime) -> Iterator[tuple[str, str]]:
     failed = {stage: run for stage, run in newest.items() if run.failed}
     for stage, run in failed.items():
         yield f"{FAILED}:{stage}", f"{run.day}: {run.failed}"
-    left = [r for r in runs if r.finished_at is None and r.claimed_at is not None and r.claimed_at < now - NOT_TAKEN_UP]
+    left = [r for r in runs if not r.at_rest and r.claimed_at is not None and r.claimed_at < now - NOT_TAKEN_UP]
     if left:
         yield INTERRUPTED, ", ".join(f"{run.stage} {run.day}" for run in left)
     # Before the hour by which it should be done it is yesterday's run that may be missing.

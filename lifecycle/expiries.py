@@ -47,6 +47,8 @@ def record_expiries(work: Work) -> None:
     try:
         while rows := _record_next(due, last, work):
             last = rows[-1]
+            if len(rows) < work.batch:
+                break  # a page that is not full is the last one
             work.check_time()
     finally:
         if last is not None:

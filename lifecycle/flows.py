@@ -15,6 +15,7 @@ from django.db.models import F, Min, Q, QuerySet
 
 from lifecycle import alarms, clockcheck, figures, rules
 from lifecycle.models import LifecycleRun
+from lifecycle.models.runs import AT_REST
 from lifecycle.stages import STAGES, Stage
 from lifecycle.work import BATCH, OutOfTimeError, Share, Work, trail
 from pecportal import clock
@@ -99,9 +100,8 @@ def interrupted() -> QuerySet[LifecycleRun]:
     """Runs that were begun and not finished, and that nobody works on. One that stopped on an error waits for the
     next catch-up: at once it would only stop again."""
     free = Q(claimed_at=None, failed=0) | Q(claimed_at__lt=clock.now() - rules.STALE_AFTER)
-    return LifecycleRun.objects.begun().filter(
-        free, finished_at=None, day__gte=clock.today() - timedelta(days=rules.CATCH_UP_DAYS)
-    )
+    since = clock.today() - timedelta(days=rules.CATCH_UP_DAYS)
+    return LifecycleRun.objects.begun().filter(free, day__gte=since).exclude(AT_REST)
 
 
 def check_clock(today: date) -> None:
@@ -185,9 +185,9 @@ def _claim(stage: Stage, day: date) -> LifecycleRun | None:
     """
     now = clock.now()
     LifecycleRun.objects.get_or_create(stage=stage, day=day)
-    free = Q(claimed_at=None) | Q(finished_at__isnull=False) | Q(claimed_at__lt=now - rules.STALE_AFTER)
+    free = Q(claimed_at=None) | AT_REST | Q(claimed_at__lt=now - rules.STALE_AFTER)
     run = LifecycleRun.objects.filter(free, stage=stage, day=day)
-    if not run.update(claimed_at=now, finished_at=None, failed=0):
+    if not run.update(claimed_at=now, failed=0):
         return None
     LifecycleRun.objects.filter(stage=stage, day=day).update(expected=F("done") + STAGES[stage].due(day).count())
     return LifecycleRun.objects.get(stage=stage, day=day)
@@ -205,11 +205,11 @@ def _work(work: Work) -> bool:
         _sweep(work)
         ended = {"finished_at": clock.now()}
     except OutOfTimeError:
-        ended = {"claimed_at": None}
+        ended = {"claimed_at": None, "finished_at": None}
         log.warning("lifecycle %s %s: out of time, the rest is done by the next run", run.stage, run.day)
         raise
     except Exception as error:
-        ended = {"claimed_at": None, "failed": F("failed") + 1}
+        ended = {"claimed_at": None, "finished_at": None, "failed": F("failed") + 1}
         log.error("lifecycle %s %s: stopped on %s", run.stage, run.day, trail(error))
         return False
     finally:

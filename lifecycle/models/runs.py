@@ -3,7 +3,11 @@
 from typing import Self
 
 from django.db import models
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
+
+# Finished, and not begun again since: a day's run is repeated, and is no less finished while that goes on.
+AT_REST = Q(finished_at__gte=F("claimed_at"))
 
 
 class LifecycleRunQuerySet(models.QuerySet["LifecycleRun"]):
@@ -45,6 +49,11 @@ class LifecycleRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_stage_display()} {self.day}"
+
+    @property
+    def at_rest(self) -> bool:
+        """Finished, and not begun again since."""
+        return self.finished_at is not None and self.claimed_at is not None and self.finished_at >= self.claimed_at
 
     @property
     def left(self) -> int:
