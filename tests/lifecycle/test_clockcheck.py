@@ -6,6 +6,7 @@ from io import StringIO
 import pytest
 import time_machine
 from django.core.management import CommandError, call_command
+from django.db import connection
 from post_office.models import Email
 
 from lifecycle import alarms, clockcheck, flows, tasks
@@ -134,7 +135,7 @@ def test_the_clock_of_the_databases_server(make_box, alice, today, monkeypatch, 
     assert BoxEvent.objects.filter(kind="expired").count() == (0 if stops else 1)
 
 
-@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="PostgreSQL has a clock of its own")
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL has a clock of its own")
 def test_postgresql_is_asked_for_the_moment_and_not_for_the_day():
     theirs = REAL()
     assert abs(theirs - clock.now()) < timedelta(minutes=1)
@@ -142,7 +143,7 @@ def test_postgresql_is_asked_for_the_moment_and_not_for_the_day():
         assert REAL() - theirs < timedelta(minutes=1)
 
 
-@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="SQLite's clock is ours")
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="SQLite's clock is ours")
 def test_sqlite_has_no_clock_of_its_own():
     assert REAL() is None
 

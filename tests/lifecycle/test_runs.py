@@ -133,11 +133,26 @@ def test_a_run_that_is_out_of_time_says_so_and_the_next_one_goes_on(make_box, al
     for n in range(2):
         make_box(alice, f"casella{n}", expires_in=-1)
     flows.run_day(seconds=0)
-    run = LifecycleRun.objects.get(stage="expiries")
+    run = LifecycleRun.objects.get(stage="notices")  # the expiries were one batch, and it was the last
     assert (run.done, run.finished_at, run.claimed_at) == (2, None, None)  # one batch, then it looked at the time
     tasks.run_day()
     assert events() == 2
     assert LifecycleRun.objects.filter(finished_at=None).count() == 0
+
+
+def test_a_run_that_is_out_of_time_asks_for_the_next_at_once(
+    make_box, alice, today, django_capture_on_commit_callbacks
+):
+    for n in range(2):
+        make_box(alice, f"casella{n}", expires_in=-1)
+    with django_capture_on_commit_callbacks() as asked:
+        flows.run_day(seconds=0)
+    assert tasks.run_day.delay in asked
+    assert not LifecycleRun.objects.filter(stage="deletions").exists(), "no later stage was begun"
+    with django_capture_on_commit_callbacks() as asked:
+        flows.take_up(seconds=60)  # as when nobody could be asked
+    assert asked and tasks.run_day.delay not in asked
+    assert LifecycleRun.objects.filter(finished_at=None).count() == 0 and LifecycleRun.objects.count() == 5
 
 
 def test_missed_days_get_their_runs(make_box, alice, today):
