@@ -6,14 +6,18 @@ is due and not yet done, and the database says what that is.
 
 import logging
 import time
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from functools import partial
 
-from django.db.models import F, Min, Q
+from django.db import connection, transaction
+from django.db.models import F, Min, Q, QuerySet
 
-from lifecycle import rules
+from lifecycle import alarms, clockcheck, figures, rules
 from lifecycle.models import LifecycleRun
-from lifecycle.stages import BATCH, STAGES, OutOfTimeError, Stage, Work, trail
+from lifecycle.models.runs import AT_REST
+from lifecycle.stages import STAGES, Stage
+from lifecycle.work import BATCH, OutOfTimeError, Share, Work, trail
 from pecportal import clock
 from pecportal.errors import RefusedError
 
@@ -51,20 +55,69 @@ def check_day(day: date) -> None:
 def run_day(*, seconds: float | None = None) -> list[Done]:
     """Run every stage for today and for the days it missed, oldest first. At most `seconds`, no limit when None.
 
-    Raises StageError after the last stage when one of them stopped on an error.
+    Raises StageError after the last stage when one of them stopped on an error, RefusedError when the clock is wrong.
     """
     today = clock.today()
     stop_at = None if seconds is None else time.monotonic() + seconds
+    check_clock(today)
     return _run([(stage, day) for stage in STAGES for day in _days(stage, today)], today=today, stop_at=stop_at)
 
 
 def run_for(day: date, *, batch: int = BATCH) -> list[Done]:
     """Run every stage for one day that has come; a finished one again: what is due by then is done, and counted.
 
-    Raises RefusedError for a day in the future, StageError as run_day does.
+    Raises RefusedError for a day in the future and when the clock is wrong, StageError as run_day does.
     """
     check_day(day)
+    check_clock(clock.today())
     return _run([(stage, day) for stage in STAGES], today=clock.today(), batch=batch)
+
+
+def run_share(*, stage: Stage, day: date, share: Share, seconds: float) -> None:
+    """Help with a run that another worker has claimed: only the rows of `share`, at most `seconds`.
+
+    Its rows are counted in that run. Late, twice or never: the run is complete without it. Raises RefusedError when
+    the clock is wrong.
+    """
+    today = clock.today()
+    clockcheck.check(today)
+    run = LifecycleRun.objects.filter(stage=stage, day=day).first()
+    if run is None or not STAGES[stage].shareable:
+        return
+    try:
+        STAGES[stage].work(Work(run, today=today, stop_at=time.monotonic() + seconds, share=share))
+    except OutOfTimeError:
+        log.warning("lifecycle %s %s: share %s of %s is out of time", stage, day, share.part, share.of)
+
+
+def take_up(*, seconds: float) -> None:
+    """Go on with runs that were killed or ran out of time, if there are any."""
+    if interrupted().exists():
+        run_day(seconds=seconds)
+
+
+def interrupted() -> QuerySet[LifecycleRun]:
+    """Runs that were begun and not finished, and that nobody works on. One that stopped on an error waits for the
+    next catch-up: at once it would only stop again."""
+    free = Q(claimed_at=None, failed=0) | Q(claimed_at__lt=clock.now() - rules.STALE_AFTER)
+    since = clock.today() - timedelta(days=rules.CATCH_UP_DAYS)
+    return LifecycleRun.objects.begun().filter(free, day__gte=since).exclude(AT_REST)
+
+
+def check_clock(today: date) -> None:
+    """Raises RefusedError when the clock cannot be right; the runs of the day that it says are red, and an alarm is on.
+
+    They count as not begun, so that a wrong day never becomes the newest one.
+    """
+    try:
+        clockcheck.check(today)
+    except clockcheck.ClockError as error:
+        log.error("lifecycle %s: refused, the clock seems wrong", today)
+        for stage in STAGES:
+            LifecycleRun.objects.get_or_create(stage=stage, day=today)
+        LifecycleRun.objects.filter(day=today, claimed_at=None, finished_at=None, seconds=0).update(failed=1)
+        alarms.raise_one(alarms.CLOCK, error.facts)
+        raise
 
 
 def preview(day: date) -> list[Due]:
@@ -73,7 +126,7 @@ def preview(day: date) -> list[Due]:
 
 
 def _days(stage: Stage, today: date) -> list[date]:
-    runs = LifecycleRun.objects.filter(stage=stage, day__lt=today)
+    runs = LifecycleRun.objects.begun().filter(stage=stage, day__lt=today)
     return rules.days_to_run(
         first=runs.aggregate(first=Min("day"))["first"],
         finished=set(
@@ -86,19 +139,43 @@ def _days(stage: Stage, today: date) -> list[date]:
 def _run(
     jobs: list[tuple[Stage, date]], *, today: date, batch: int = BATCH, stop_at: float | None = None
 ) -> list[Done]:
-    told, stopped = [], []
+    told, stopped, out_of_time = [], [], False
     for stage, day in jobs:
         run = _claim(stage, day)
         if run is None:
             log.info("lifecycle %s %s: another process has it", stage, day)
-        elif not _work(Work(run, today=today, batch=batch, stop_at=stop_at)):
-            stopped.append(f"{stage.value} of {day}")
-        if run is not None:
+        else:
+            try:
+                if not _work(Work(run, today=today, batch=batch, stop_at=stop_at)):
+                    stopped.append(f"{stage.value} of {day}")
+            except OutOfTimeError:
+                out_of_time = True
             run.refresh_from_db()
         told.append(Done(stage, day, run))
+        if out_of_time:
+            break
+    if out_of_time:
+        _go_on()
+    elif any(done.run for done in told):
+        _count(today)
     if stopped:
         raise StageError(f"stopped on an error, see the log: {', '.join(stopped)}")
     return told
+
+
+def _count(today: date) -> None:
+    """The figures of the day; that they cannot be counted undoes nothing that was done."""
+    try:
+        figures.write(today=today)
+    except Exception as error:
+        log.error("lifecycle: the figures could not be counted: %s", trail(error))
+
+
+def _go_on() -> None:
+    """Ask a worker to go on at once. When the broker is away, beat's next take_up does."""
+    from lifecycle.tasks import run_day as nudge
+
+    transaction.on_commit(nudge.delay, robust=True)
 
 
 def _claim(stage: Stage, day: date) -> LifecycleRun | None:
@@ -108,30 +185,31 @@ def _claim(stage: Stage, day: date) -> LifecycleRun | None:
     """
     now = clock.now()
     LifecycleRun.objects.get_or_create(stage=stage, day=day)
-    free = Q(claimed_at=None) | Q(finished_at__isnull=False) | Q(claimed_at__lt=now - rules.STALE_AFTER)
+    free = Q(claimed_at=None) | AT_REST | Q(claimed_at__lt=now - rules.STALE_AFTER)
     run = LifecycleRun.objects.filter(free, stage=stage, day=day)
-    if not run.update(claimed_at=now, finished_at=None, failed=0):
+    if not run.update(claimed_at=now, failed=0):
         return None
     LifecycleRun.objects.filter(stage=stage, day=day).update(expected=F("done") + STAGES[stage].due(day).count())
     return LifecycleRun.objects.get(stage=stage, day=day)
 
 
 def _work(work: Work) -> bool:
-    """Do a claimed run, and write how it ended; False when it stopped on an error.
+    """Do a claimed run, and write how it ended; False when it stopped on an error. Raises OutOfTimeError.
 
     A run that stopped, on an error or out of time, is free again at once; one that was killed after half an hour.
     """
     run, began = work.run, time.monotonic()
-    ended: dict[str, datetime | None] = {}
+    ended: dict[str, object] = {}
     mine = LifecycleRun.objects.filter(pk=run.pk, claimed_at=run.claimed_at)
     try:
-        STAGES[Stage(run.stage)].work(work)
+        _sweep(work)
         ended = {"finished_at": clock.now()}
     except OutOfTimeError:
-        ended = {"claimed_at": None}
+        ended = {"claimed_at": None, "finished_at": None}
         log.warning("lifecycle %s %s: out of time, the rest is done by the next run", run.stage, run.day)
+        raise
     except Exception as error:
-        ended = {"claimed_at": None}
+        ended = {"claimed_at": None, "finished_at": None, "failed": F("failed") + 1}
         log.error("lifecycle %s %s: stopped on %s", run.stage, run.day, trail(error))
         return False
     finally:
@@ -142,3 +220,23 @@ def _work(work: Work) -> bool:
         run.stage, run.day, run.expected, run.done, run.failed, run.left, run.seconds,
     )  # fmt: skip
     return True
+
+
+def _sweep(work: Work) -> None:
+    """Do what is due. Much of it: other workers are asked to help, and whatever they leave is done here all the same.
+
+    SQLite has one writer, so nobody could help.
+    """
+    parts = STAGES[Stage(work.run.stage)]
+    among = rules.shares(work.run.expected - work.run.done) if parts.shareable else 1
+    if among > 1 and connection.features.has_select_for_update_skip_locked:
+        _ask_for_help(work.run, among)
+        parts.work(replace(work, share=Share(0, among)))
+    parts.work(work)
+
+
+def _ask_for_help(run: LifecycleRun, among: int) -> None:
+    from lifecycle.tasks import run_share as nudge
+
+    for part in range(1, among):
+        transaction.on_commit(partial(nudge.delay, run.stage, run.day.isoformat(), part, among), robust=True)

@@ -5,7 +5,7 @@ import logging
 from django.db import transaction
 
 from lifecycle import letters
-from lifecycle.stages import trail
+from lifecycle.work import trail
 
 log = logging.getLogger(__name__)
 

@@ -6,6 +6,9 @@ from datetime import date, timedelta
 
 STALE_AFTER = timedelta(minutes=30)  # a run claimed longer ago and not finished was killed: whoever comes may claim it
 CATCH_UP_DAYS = 31  # how far back a missed day still gets a run of its own; what was due then is done in any case
+SHARED_ABOVE = 20_000  # what one worker does in a few seconds is not worth a message to another
+ROWS_A_SHARE = 10_000
+MOST_SHARES = 8
 STUCK_AFTER_DAYS = 30  # R7: from the day the customer was told to the case
 # A point of the calendar that passed longer ago is not told any more: the next one is. So boxes that come in long after
 # their last point (an import, a deletion that a reversal put off) start no wave of mails about something old.
@@ -23,6 +26,11 @@ def days_to_run(*, first: date | None, finished: Collection[date], today: date) 
     start = max(first, today - timedelta(days=CATCH_UP_DAYS))
     missed = (start + timedelta(days=n) for n in range((today - start).days))
     return [day for day in missed if day not in finished] + [today]
+
+
+def shares(due: int) -> int:
+    """Among how many workers a sweep of `due` rows is shared out: 1 when it is not worth it."""
+    return 1 if due <= SHARED_ABOVE else min(MOST_SHARES, due // ROWS_A_SHARE)
 
 
 def scaduta_from(expires_on: date) -> date:

@@ -4,23 +4,22 @@ Due is always "on or before, and not yet done", so that a missed day is caught u
 batches by keyset, never trusts the list it read (lock and look again), and goes on after a box or order that fails.
 """
 
-import logging
-import time
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils.translation import gettext as _
 
 from lifecycle import deletion, letters, notices, rules
+from lifecycle.expiries import due_expiries, record_expiries
 from lifecycle.models import LifecycleRun, Notice
+from lifecycle.work import OutOfTimeError, Work, shared
+from lifecycle.work import batches as _batches
 from mailboxes.flows import Change, start_change
-from mailboxes.models import BoxEvent, Mailbox
-from mailboxes.models.boxes import EXPIRY_NOT_RECORDED, Phase
-from mailboxes.tasks import sync_platform
+from mailboxes.models import Mailbox
+from mailboxes.models.boxes import Phase
 from payments import cases, scheduled
 from payments.models import Allocation, Case, Payment
 from pecportal import clock
@@ -28,106 +27,7 @@ from pecportal.formats import day as in_words
 from renewals import settle
 from renewals.models import Order
 
-log = logging.getLogger(__name__)
-BATCH = 5000
 Stage = LifecycleRun.Stage
-
-
-class OutOfTimeError(Exception):
-    """The time given to this run is over; what is left is done by the next one."""
-
-
-def trail(error: Exception) -> str:
-    """The kind of an error and where it came from, for a log: never its words, which may hold an address (R33)."""
-    frames = traceback.extract_tb(error.__traceback__)[-4:]
-    return f"{type(error).__name__} at " + " < ".join(f"{f.name}:{f.lineno}" for f in reversed(frames))
-
-
-@dataclass
-class Work:
-    """One claimed run at work: its day, its numbers, and when it has to stop (time.monotonic(), None: never)."""
-
-    run: LifecycleRun
-    today: date
-    batch: int = BATCH
-    stop_at: float | None = None
-
-    def count(self, *, done: int = 0, failed: int = 0) -> None:
-        """Add to the numbers in the database: inside the transaction of the work, so that a kill leaves them true."""
-        LifecycleRun.objects.filter(pk=self.run.pk).update(done=F("done") + done, failed=F("failed") + failed)
-
-    def fail(self, what: str, pk: int, error: Exception) -> None:
-        """Count and log one box or order that failed."""
-        log.error("lifecycle %s %s: %s %s: %s", self.run.stage, self.run.day, what, pk, trail(error))
-        self.count(failed=1)
-
-    def check_time(self) -> None:
-        if self.stop_at is not None and time.monotonic() >= self.stop_at:
-            raise OutOfTimeError
-
-
-def _batches(due: QuerySet, by: str, size: int) -> Iterator[list[int]]:
-    """The ids of `due` in batches, by keyset on the date `by` and the id: no offset, no long list, no row twice."""
-    after: tuple[date, int] | None = None
-    while True:
-        page = due
-        if after is not None:
-            page = due.filter(
-                Q(**{f"{by}__gt": after[0]}) | Q(**{by: after[0], "pk__gt": after[1]}), **{f"{by}__gte": after[0]}
-            )
-        rows = list(page.order_by(by, "pk").values_list(by, "pk")[:size])
-        if not rows:
-            return
-        after = rows[-1]
-        yield [pk for _date, pk in rows]
-
-
-# --- Expiries (R13, R16) ----------------------------------------------------------------------------------------------
-
-
-def due_expiries(day: date) -> QuerySet[Mailbox]:
-    """Live boxes whose last day of service is before `day`, not yet recorded for this expiry (§4)."""
-    return Mailbox.objects.filter(EXPIRY_NOT_RECORDED, expires_on__lt=day)
-
-
-def record_expiries(work: Work) -> None:
-    for ids in _batches(due_expiries(work.run.day), "expires_on", work.batch):
-        try:
-            _record(ids, work)
-        except Exception:
-            # Something in the batch does not go: one at a time, so that one bad box stops no other.
-            for box_id in ids:
-                try:
-                    _record([box_id], work)
-                except Exception as error:
-                    work.fail("box", box_id, error)
-        work.check_time()
-
-
-def _record(ids: list[int], work: Work) -> None:
-    """Record the expiries of a batch in one transaction: mark and platform's turn, events, numbers.
-
-    Boxes that another transaction holds are skipped (PostgreSQL; SQLite has one writer): they are being renewed, or
-    another sweep has them, and whatever is still due is found by the next run.
-    """
-    with transaction.atomic(durable=True):
-        boxes = due_expiries(work.run.day).filter(pk__in=ids).select_for_update(no_key=True, skip_locked=True)
-        rows = list(boxes.order_by("pk").values_list("pk", "expires_on"))
-        Mailbox.objects.filter(pk__in=[pk for pk, _expiry in rows]).update(
-            expiry_recorded_for=F("expires_on"), platform_due_at=clock.now()
-        )
-        BoxEvent.objects.bulk_create(
-            [
-                BoxEvent(box_id=pk, day=rules.scaduta_from(expiry), kind=BoxEvent.Kind.EXPIRED, detail=f"{expiry}")
-                for pk, expiry in rows
-                if expiry is not None
-            ],
-            ignore_conflicts=True,  # boxevent_expired_once: an expiry that a reversal brought back is told once
-            batch_size=1000,
-        )
-        work.count(done=len(rows))
-        if rows:
-            transaction.on_commit(sync_platform.delay, robust=True)
 
 
 # --- Changes of plan and space (R7) -----------------------------------------------------------------------------------
@@ -139,7 +39,7 @@ def due_changes(day: date) -> QuerySet[Mailbox]:
 
 
 def start_changes(work: Work) -> None:
-    for ids in _batches(due_changes(work.run.day), "change_on", work.batch):
+    for ids in _batches(shared(due_changes(work.run.day), work.share), "change_on", work.batch):
         for box_id in ids:
             try:
                 found = start_change(box_id=box_id, today=work.today)
@@ -189,7 +89,7 @@ def due_lapses(day: date) -> QuerySet[Order]:
 
 
 def lapse_orders(work: Work) -> None:
-    for ids in _batches(due_lapses(work.run.day), "lapses_on", work.batch):
+    for ids in _batches(shared(due_lapses(work.run.day), work.share), "lapses_on", work.batch):
         for order_id in ids:
             try:
                 lapsed = _lapse(order_id, work.run.day)
@@ -220,7 +120,7 @@ def due_notices(day: date) -> QuerySet[Mailbox]:
 
 
 def owe_notices(work: Work) -> None:
-    for ids in _batches(due_notices(work.run.day), "expires_on", work.batch):
+    for ids in _batches(shared(due_notices(work.run.day), work.share), "expires_on", work.batch):
         _stop_at_midnight(work)
         try:
             _owe(ids, work)
@@ -244,7 +144,7 @@ def due_letters(day: date) -> QuerySet[Notice]:
 
 
 def send_letters(work: Work) -> None:
-    for ids in letters.batches(due_letters(work.run.day), work.batch):
+    for ids in letters.batches(shared(due_letters(work.run.day), work.share, by="owner_id"), work.batch):
         _stop_at_midnight(work)
         try:
             _tell(ids, work)
@@ -282,17 +182,19 @@ def _stop_at_midnight(work: Work) -> None:
 
 @dataclass(frozen=True)
 class StageWork:
-    """What is due on a day, and what does it."""
+    """What is due on a day, and what does it. `shareable`: its work keeps to `work.share`, so several workers help."""
 
     due: Callable[[date], QuerySet]
     work: Callable[[Work], None]
+    shareable: bool = False
 
 
 STAGES: dict[Stage, StageWork] = {
-    Stage.EXPIRIES: StageWork(due_expiries, record_expiries),
-    Stage.CHANGES: StageWork(due_changes, start_changes),
-    Stage.LAPSES: StageWork(due_lapses, lapse_orders),
-    Stage.NOTICES: StageWork(due_notices, owe_notices),
-    Stage.LETTERS: StageWork(due_letters, send_letters),  # after the lapses: no mail names an order that has lapsed
-    Stage.DELETIONS: StageWork(deletion.due_on, deletion.delete_boxes),
+    Stage.EXPIRIES: StageWork(due_expiries, record_expiries, shareable=True),
+    Stage.CHANGES: StageWork(due_changes, start_changes, shareable=True),
+    Stage.LAPSES: StageWork(due_lapses, lapse_orders, shareable=True),
+    Stage.NOTICES: StageWork(due_notices, owe_notices, shareable=True),
+    # After the lapses: no mail names an order that has lapsed.
+    Stage.LETTERS: StageWork(due_letters, send_letters, shareable=True),
+    Stage.DELETIONS: StageWork(deletion.due_on, deletion.delete_boxes),  # one worker, one cap
 }

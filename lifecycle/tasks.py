@@ -1,18 +1,50 @@
-"""Edges for the worker. A nudge that beat repeats: just after midnight, and every three hours for what was left."""
+"""Edges for the worker: one flow call each. Nudges that beat repeats; the database says what there is to do."""
 
+import logging
 import time
+from datetime import date
 
 from celery import shared_task
 
-from lifecycle import deletion, flows, letters
+from lifecycle import alarms, deletion, flows, letters
+from lifecycle.models import LifecycleRun
+from lifecycle.work import Share
+from pecportal.errors import RefusedError
 
+log = logging.getLogger(__name__)
 SECONDS = 240  # below the worker's hard limit, so that a run ends by itself and says how far it came
 
 
 @shared_task
 def run_day() -> None:
     """Every stage for today, and for the days that were missed."""
-    flows.run_day(seconds=SECONDS)
+    try:
+        flows.run_day(seconds=SECONDS)
+    except RefusedError as error:  # its alarm is on: the worker needs no traceback of it
+        log.error("lifecycle: %s", error)
+
+
+@shared_task
+def run_share(stage: str, day: str, part: int, of: int) -> None:
+    """Help with a stage of a day (ISO): the share `part` among `of`."""
+    flows.run_share(
+        stage=LifecycleRun.Stage(stage), day=date.fromisoformat(day), share=Share(part, of), seconds=SECONDS
+    )
+
+
+@shared_task
+def take_up() -> None:
+    """Runs that a kill interrupted, or that ran out of time while the broker was away."""
+    try:
+        flows.take_up(seconds=SECONDS)
+    except RefusedError as error:
+        log.error("lifecycle: %s", error)
+
+
+@shared_task
+def watch() -> None:
+    """Raise and clear the alarms."""
+    alarms.watch()
 
 
 @shared_task

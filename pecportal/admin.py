@@ -146,6 +146,7 @@ MENU: "list[tuple[StrOrPromise, list[Entry]]]" = [
     (
         gettext_lazy("Servizio"),
         [
+            ("lifecycle.alarm", "notifications_active", gettext_lazy("Allarmi")),
             ("lifecycle.lifecyclerun", "event_repeat", gettext_lazy("Giri giornalieri")),
             ("lifecycle.notice", "notifications", gettext_lazy("Avvisi di scadenza")),
             ("lifecycle.letter", "forward_to_inbox", gettext_lazy("Lettere")),

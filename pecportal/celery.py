@@ -20,6 +20,8 @@ TIMETABLE: dict[str, tuple[str, dict[str, str] | int]] = {
         "lifecycle.tasks.finish_deletions",
         {"minute": "12,27,42,57", "hour": "0,1,3-23"},
     ),
+    "lifecycle: go on after a kill": ("lifecycle.tasks.take_up", 300),
+    "lifecycle: alarms": ("lifecycle.tasks.watch", 300),
     "payments: ask again": ("payments.tasks.sync_due", 60),
     "payments: fulfil what is paid": ("payments.tasks.fulfil_due", 60),
     "payments: activate what was bought": ("payments.tasks.activate_due", 60),

@@ -16,6 +16,8 @@ from health_check.base import HealthCheck
 from health_check.exceptions import ServiceUnavailable
 from health_check.views import HealthCheckView
 
+from lifecycle import metrics as lifecycle
+
 
 @require_safe
 @never_cache
@@ -67,7 +69,9 @@ def metrics(request: HttpRequest) -> HttpResponse:
         allowed = not settings.PRODUCTION and is_this_machine(request.META.get("REMOTE_ADDR", ""))
     if not allowed:
         return HttpResponseNotFound("not found\n", content_type="text/plain")
-    return ExportToDjangoView(request)
+    answer = ExportToDjangoView(request)
+    answer.content += lifecycle.page()
+    return answer
 
 
 def is_this_machine(address: str) -> bool:

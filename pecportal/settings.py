@@ -98,6 +98,7 @@ if DELETION_CAP_COUNT < 0 or not 0 <= DELETION_CAP_PERCENT <= 100:
     raise ImproperlyConfigured(
         "DELETION_CAP_COUNT is a number of boxes, 0 or more; DELETION_CAP_PERCENT is from 0 to 100."
     )
+CLOCK_MAX_JUMP_DAYS = env.int("CLOCK_MAX_JUMP_DAYS", default=31)  # R28: more since the last run, and the clock is wrong
 TRANSFER_BLACKOUT_DAYS = 15  # R29: transfer is not offered in the last days before deletion
 IDLE_MINUTES = env.int("IDLE_MINUTES", default=30)  # R5
 PAYMENT_PROVIDERS = env.list("PAYMENT_PROVIDERS", default=["transfer"] if PRODUCTION else ["sandbox", "transfer"])

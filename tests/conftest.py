@@ -52,6 +52,15 @@ def _nudges_stay_here(settings):
     app.conf.broker_url = "memory://"
 
 
+@pytest.fixture(autouse=True)
+def _tests_move_the_clock(monkeypatch, settings):
+    """By years at once, and that of PostgreSQL stays behind: what is refused in production (test_clockcheck)."""
+    from lifecycle import clockcheck
+
+    settings.CLOCK_MAX_JUMP_DAYS = 3660
+    monkeypatch.setattr(clockcheck, "database_clock", clock.now)
+
+
 @pytest.fixture
 def today() -> date:
     return clock.today()

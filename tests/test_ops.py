@@ -52,6 +52,7 @@ def test_readyz_notices_a_waiting_migration(client):
     assert (answer.status_code, answer.json()["migrations"]) == (503, "failed")
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize(
     ("token", "production", "headers", "status"),
     [
@@ -74,6 +75,7 @@ def test_metrics_are_for_who_knows_the_token(client, settings, token, production
     assert (b"django_http_requests" in answer.content) == (status == 200)
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize(("address", "status"), [("127.0.0.1", 200), ("::1", 200), ("192.0.2.7", 404), ("", 404)])
 def test_without_a_token_development_answers_its_own_machine(client, settings, address, status):
     settings.METRICS_TOKEN = ""

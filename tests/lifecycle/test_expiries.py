@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 import time_machine
 
-from lifecycle import flows, stages
+from lifecycle import expiries, flows
 from lifecycle.models import LifecycleRun
 from mailboxes.flows import extend, open_box, open_domain
 from mailboxes.models import BoxEvent, Mailbox, PaidPeriod
@@ -154,15 +154,14 @@ def test_an_expiry_that_a_reversal_brought_back_is_marked_and_told_once(make_box
 
 def test_one_bad_box_stops_no_other_and_no_address_is_logged(make_box, alice, today, monkeypatch, caplog):
     boxes = [make_box(alice, f"casella{n}", expires_in=-3) for n in range(4)]
-    real = BoxEvent.objects.bulk_create
+    real = expiries._record
 
-    def refuse(events, **options):
-        if any(event.box_id == boxes[1].pk for event in events):
+    def refuse(rows, work):
+        if any(pk == boxes[1].pk for _expiry, pk in rows):
             raise ValueError(f"cannot record {boxes[1].address}")
-        return real(events, **options)
+        real(rows, work)
 
-    monkeypatch.setattr(BoxEvent.objects, "bulk_create", refuse)
-    monkeypatch.setattr(stages.BoxEvent.objects, "bulk_create", refuse)
+    monkeypatch.setattr(expiries, "_record", refuse)
     with caplog.at_level(logging.INFO):
         flows.run_for(today)
     assert [name for name, _day in expired()] == [f"casella{n}@pec.example" for n in (0, 2, 3)]

@@ -8,8 +8,9 @@ import pytest
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from lifecycle import flows, stages
+from lifecycle import expiries, flows
 from lifecycle.models import LifecycleRun
+from lifecycle.work import Work
 from mailboxes.models import BoxEvent, Mailbox
 from renewals.models import Order
 from tests.helpers import pay_transfer, place
@@ -59,20 +60,20 @@ def test_two_sweeps_that_both_believe_the_run_is_theirs_record_each_box_once(for
     """As when a run was taken for dead and was not: the locks alone must be enough."""
     run = LifecycleRun.objects.create(stage="expiries", day=today)
     seen: list[int] = []
-    real = stages._record
+    real = expiries._record
 
-    def record(ids, work):
+    def record(rows, work):
         seen.append(threading.get_ident())
-        real(ids, work)
+        real(rows, work)
 
-    stages._record = record
+    expiries._record = record
     try:
-        results = at_once(*[lambda: stages.record_expiries(stages.Work(run, today=today, batch=3))] * 2)
+        results = at_once(*[lambda: expiries.record_expiries(Work(run, today=today, batch=3))] * 2)
     finally:
-        stages._record = real
+        expiries._record = real
     assert results == [None, None]
     assert len(set(seen)) == 2, "both were at work"
-    left = stages.due_expiries(today).count()
+    left = expiries.due_expiries(today).count()
     run.refresh_from_db()
     assert (events() + left, run.done + left, run.failed) == (40, 40, 0)
     assert events() == len(set(BoxEvent.objects.filter(kind="expired").values_list("box_id", "day")))
@@ -81,17 +82,16 @@ def test_two_sweeps_that_both_believe_the_run_is_theirs_record_each_box_once(for
 def test_control_without_the_lock_the_numbers_are_wrong(forty, today, monkeypatch):
     """The same race with `select_for_update` taken away counts boxes twice: the lock is what keeps them true."""
     run = LifecycleRun.objects.create(stage="expiries", day=today)
-    between = threading.Barrier(2)
-    real_update = QuerySet.update
+    between, real = threading.Barrier(2), expiries._record
 
-    def update(self, **values):
-        if "expiry_recorded_for" in values:
+    def record(rows, work):
+        if rows:
             between.wait(10)  # both have read, neither has written
-        return real_update(self, **values)
+        real(rows, work)
 
     monkeypatch.setattr(QuerySet, "select_for_update", lambda self, **options: self)
-    monkeypatch.setattr(QuerySet, "update", update)
-    results = at_once(*[lambda: stages.record_expiries(stages.Work(run, today=today, batch=100))] * 2)
+    monkeypatch.setattr(expiries, "_record", record)
+    results = at_once(*[lambda: expiries.record_expiries(Work(run, today=today, batch=100))] * 2)
     assert results == [None, None]
     run.refresh_from_db()
     assert run.done == 80

@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from lifecycle import flows, stages, tasks
+from lifecycle import expiries, flows, tasks, work
 from lifecycle.models import LifecycleRun
 from mailboxes.models import BoxEvent, Mailbox
 from pecportal import clock
@@ -103,18 +103,18 @@ def test_a_run_in_other_hands_is_left_alone_until_it_is_stale(make_box, alice, t
 def test_a_run_killed_half_way_ends_the_same(make_box, alice, today, monkeypatch):
     for n in range(5):
         make_box(alice, f"casella{n}", expires_in=-1)
-    real, calls = stages._record, []
+    real, calls = expiries._record, []
 
     class KilledError(BaseException):
         """As a SIGKILL: no handler of ours runs for it."""
 
-    def record(ids, work):
+    def record(rows, work):
         if len(calls) == 2:
             raise KilledError
-        calls.append(ids)
-        real(ids, work)
+        calls.append(rows)
+        real(rows, work)
 
-    monkeypatch.setattr(stages, "_record", record)
+    monkeypatch.setattr(expiries, "_record", record)
     with pytest.raises(KilledError):
         flows.run_for(today, batch=2)
     run = LifecycleRun.objects.get(stage="expiries")
@@ -133,7 +133,8 @@ def test_a_run_killed_half_way_ends_the_same(make_box, alice, today, monkeypatch
 def test_a_stage_that_stops_on_an_error_is_free_at_once_and_stops_no_other(make_box, alice, today, monkeypatch, caplog):
     make_box(alice, "una", expires_in=-1)
     with monkeypatch.context() as patch:
-        patch.setattr(stages, "_batches", lambda *args: (_ for _ in ()).throw(RuntimeError("una@pec.example")))
+        patch.setattr(work, "after", lambda *args: (_ for _ in ()).throw(RuntimeError("una@pec.example")))
+        patch.setattr(expiries, "after", work.after)
         with pytest.raises(flows.StageError, match=f"expiries of {today}, changes of {today}, lapses of {today}"):
             flows.run_for(today)
         with pytest.raises(CommandError, match="stopped on an error"):
@@ -149,11 +150,26 @@ def test_a_run_that_is_out_of_time_says_so_and_the_next_one_goes_on(make_box, al
     for n in range(2):
         make_box(alice, f"casella{n}", expires_in=-1)
     flows.run_day(seconds=0)
-    run = LifecycleRun.objects.get(stage="expiries")
+    run = LifecycleRun.objects.get(stage="notices")  # the expiries were one batch, and it was the last
     assert (run.done, run.finished_at, run.claimed_at) == (2, None, None)  # one batch, then it looked at the time
     tasks.run_day()
     assert events() == 2
     assert LifecycleRun.objects.filter(finished_at=None).count() == 0
+
+
+def test_a_run_that_is_out_of_time_asks_for_the_next_at_once(
+    make_box, alice, today, django_capture_on_commit_callbacks
+):
+    for n in range(2):
+        make_box(alice, f"casella{n}", expires_in=-1)
+    with django_capture_on_commit_callbacks() as asked:
+        flows.run_day(seconds=0)
+    assert tasks.run_day.delay in asked
+    assert not LifecycleRun.objects.filter(stage="deletions").exists(), "no later stage was begun"
+    with django_capture_on_commit_callbacks() as asked:
+        flows.take_up(seconds=60)  # as when nobody could be asked
+    assert tasks.run_day.delay not in asked
+    assert LifecycleRun.objects.filter(finished_at=None).count() == 0 and LifecycleRun.objects.count() == 5
 
 
 def test_missed_days_get_their_runs(make_box, alice, today):
@@ -252,6 +268,6 @@ def test_sql_never_asks_the_database_for_the_day(make_box, alice, today):
 def test_the_timetable_names_a_task_that_exists():
     from pecportal.celery import TIMETABLE
 
-    assert {task for task, _when in TIMETABLE.values() if task.startswith("lifecycle")} == {
-        tasks.run_day.name, tasks.read_outcomes.name, tasks.finish_deletions.name,
-    }  # fmt: skip
+    named = {task for task, _when in TIMETABLE.values() if task.startswith("lifecycle")}
+    ours = (tasks.run_day, tasks.take_up, tasks.watch, tasks.read_outcomes, tasks.finish_deletions)
+    assert named == {task.name for task in ours}

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Count
 
-from lifecycle import flows, manifest
+from lifecycle import clockcheck, flows, manifest
 from lifecycle.models import DeletionStop, ManifestLine
 from pecportal import clock
 from pecportal.errors import RefusedError
@@ -34,6 +34,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--date", type=a_day, help="only this day (YYYY-MM-DD); otherwise today and the days that were missed"
         )
+        parser.add_argument(
+            "--accept-clock",
+            action="store_true",
+            help="first say that this machine's clock is right, after a run was refused because of it",
+        )
         parser.add_argument("--dry-run", action="store_true", help="say what is due and write nothing")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -42,6 +47,8 @@ class Command(BaseCommand):
             if options["dry_run"]:
                 self._preview(day)
             else:
+                if options["accept_clock"]:
+                    clockcheck.accept(clock.today())
                 for done in flows.run_for(day) if options["date"] else flows.run_day():
                     self._tell(done)
                 self._tell_deletions(day)

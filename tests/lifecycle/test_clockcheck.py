@@ -1,0 +1,165 @@
+"""A clock that is wrong stops time's work before anything is written of the day that it says (R28)."""
+
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+
+import pytest
+import time_machine
+from django.core.management import CommandError, call_command
+from django.db import connection
+from post_office.models import Email
+
+from lifecycle import alarms, clockcheck, flows, tasks
+from lifecycle.models import Alarm, LifecycleRun
+from mailboxes.models import BoxEvent, Mailbox
+from pecportal import clock
+
+pytestmark = pytest.mark.django_db
+REAL = clockcheck.database_clock
+
+
+@pytest.fixture(autouse=True)
+def as_in_production(settings):
+    settings.CLOCK_MAX_JUMP_DAYS = 31
+
+
+@pytest.fixture
+def due_later(make_box, alice):
+    """A box that a clock too far ahead would take for expired."""
+    return make_box(alice, "futura", expires_in=20)
+
+
+def at(days: int):
+    moment = datetime.combine(clock.today() + timedelta(days=days), datetime.min.time(), UTC) + timedelta(hours=12)
+    return time_machine.travel(moment, tick=False)
+
+
+def begun() -> list[str]:
+    return sorted({str(day) for day in LifecycleRun.objects.begun().values_list("day", flat=True)})
+
+
+def command(*arguments: str) -> str:
+    out = StringIO()
+    call_command("lifecycle", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_a_clock_too_far_ahead_expires_nothing(due_later, today):
+    flows.run_day()
+    with at(32):
+        with pytest.raises(clockcheck.ClockError, match=f"32 days after the last run, of {today}: set the clock"):
+            flows.run_day()
+        with pytest.raises(clockcheck.ClockError):
+            flows.run_for(today)
+        with pytest.raises(CommandError, match="32 days after the last run"):
+            command()
+        tasks.run_day()  # the worker's way: refused, logged, no traceback
+    assert not BoxEvent.objects.filter(kind="expired").exists()
+    assert Mailbox.objects.get(pk=due_later.pk).expiry_recorded_for is None
+    assert begun() == [str(today)]
+    red = LifecycleRun.objects.filter(day=today + timedelta(days=32))
+    assert {(run.failed, run.claimed_at, run.finished_at) for run in red} == {(1, None, None)}
+    assert len(red) == 5
+    assert Alarm.objects.get().key == "clock"
+    # Set right, it goes on by itself, as if nothing had been.
+    with at(1):
+        flows.run_day()
+        alarms.watch()
+    assert begun() == [str(today), str(today + timedelta(days=1))]
+    assert Alarm.objects.get().cleared_at is not None
+
+
+@pytest.mark.parametrize("days", [1, 31])
+def test_an_outage_of_a_month_is_no_wrong_clock(due_later, today, days):
+    flows.run_day()
+    with at(days):
+        flows.run_day()
+    assert str(today + timedelta(days=days)) in begun()
+
+
+def test_a_day_run_by_hand_is_not_what_the_clock_is_held_against(today):
+    """An installation whose only run is of a day long past: it ran today all the same."""
+    flows.run_for(today - timedelta(days=200))
+    flows.run_day()
+    assert str(today) in begun()
+
+
+def test_somebody_may_say_that_a_jump_is_right(due_later, today):
+    flows.run_day()
+    with at(60):
+        out = command("--accept-clock")
+        assert "expiries   1 expected, 1 done" in out
+        flows.run_day()
+    with at(91):
+        flows.run_day()  # 31 days from the day that was accepted
+    assert BoxEvent.objects.filter(kind="expired").count() == 1
+
+
+def test_what_was_accepted_is_only_that_day(today):
+    flows.run_day()
+    with at(60):
+        clockcheck.accept(clock.today())
+    with at(92), pytest.raises(clockcheck.ClockError):
+        flows.run_day()
+
+
+def test_a_clock_that_went_back_stops_until_somebody_says_that_it_is_right_now(make_box, alice, today):
+    make_box(alice, "ieri", expires_in=-1)
+    with at(20):
+        flows.run_day()
+    with pytest.raises(clockcheck.ClockError, match=f"has run for {today + timedelta(days=20)} already"):
+        flows.run_day()
+    with pytest.raises(CommandError):
+        command("--date", str(today))
+    assert begun() == [str(today + timedelta(days=20))]
+    command("--accept-clock")
+    assert begun() == [str(today)]  # the day that has not come will have its run
+    with at(20):
+        flows.run_day()
+    assert len(begun()) == 21
+
+
+@pytest.mark.parametrize(("minutes", "stops"), [(-16, True), (-15, False), (0, False), (15, False), (16, True)])
+def test_the_clock_of_the_databases_server(make_box, alice, today, monkeypatch, minutes, stops):
+    make_box(alice, "ieri", expires_in=-1)
+    with at(0):
+        theirs = clock.now() + timedelta(minutes=minutes)
+        monkeypatch.setattr(clockcheck, "database_clock", lambda: theirs)
+        if stops:
+            with pytest.raises(clockcheck.ClockError, match="that of the database's server"):
+                flows.run_day()
+            with pytest.raises(CommandError, match="that of the database's server"):
+                command("--accept-clock")  # no matter of opinion
+        else:
+            flows.run_day()
+    assert BoxEvent.objects.filter(kind="expired").count() == (0 if stops else 1)
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL has a clock of its own")
+def test_postgresql_is_asked_for_the_moment_and_not_for_the_day():
+    theirs = REAL()
+    assert abs(theirs - clock.now()) < timedelta(minutes=1)
+    with at(100):
+        assert REAL() - theirs < timedelta(minutes=1)
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="SQLite's clock is ours")
+def test_sqlite_has_no_clock_of_its_own():
+    assert REAL() is None
+
+
+def test_help_of_another_worker_is_refused_too(due_later, today):
+    flows.run_day()
+    with at(32), pytest.raises(clockcheck.ClockError):
+        tasks.run_share("expiries", str(today), 1, 2)
+    assert not BoxEvent.objects.filter(kind="expired").exists()
+
+
+def test_the_alarm_is_told_once_and_says_both_clocks(today):
+    flows.run_day()
+    with at(40):
+        for _n in range(3):
+            tasks.run_day()
+            alarms.watch()
+    told = Email.objects.get(subject__startswith="Allarme: L'orologio")
+    assert f"{today} → {today + timedelta(days=40)}" in told.message

@@ -1,0 +1,167 @@
+"""kill -9 of a real worker in the middle of a sweep, on PostgreSQL and Redis, and another one after it (R28).
+
+The worker is held by the database itself: a trigger waits for a lock of ours when the event of one chosen box is
+written, so the kill falls inside the transaction of the second batch. Nothing of the worker's code is changed.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+from django.db import connection
+from kombu import Connection
+
+from lifecycle import tasks
+from lifecycle.models import LifecycleRun
+from lifecycle.work import BATCH
+from mailboxes.models import Address, BoxEvent, Mailbox
+from pecportal.celery import app
+
+pytestmark = [
+    pytest.mark.servers,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif("connection.vendor != 'postgresql'", reason="a worker that is killed needs PostgreSQL"),
+]
+ROOT = Path(__file__).resolve().parents[2]
+BOXES = 2 * BATCH + 1000
+SECONDS = 120
+LOCK = 4711
+
+
+@pytest.fixture
+def boxes(make_box, alice, today) -> list[int]:
+    """Three batches of expired boxes; their ids in the order of the sweep."""
+    first = make_box(alice, "prima", expires_in=-1)
+    copied = {f.attname: getattr(first, f.attname) for f in Mailbox._meta.concrete_fields}
+    for name in ("id", "public_id", "address_id", "login_id"):
+        copied.pop(name)
+    addresses = Address.objects.bulk_create(
+        Address(name=f"n{n}@pec.example", host="pec.example") for n in range(BOXES - 1)
+    )
+    Mailbox.objects.bulk_create((Mailbox(**copied, address=address) for address in addresses), batch_size=1000)
+    return list(Mailbox.objects.order_by("expires_on", "pk").values_list("pk", flat=True))
+
+
+@pytest.fixture
+def held(boxes):
+    """Whoever writes the event of a box of the second batch waits, in its transaction, for a lock that is ours."""
+    chosen = boxes[BATCH + BATCH // 2]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+        cursor.execute(
+            f"CREATE FUNCTION hold_sweep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.box_id = {chosen} THEN"
+            f" PERFORM pg_advisory_xact_lock({LOCK}); END IF; RETURN NEW; END $$"
+        )
+        cursor.execute(
+            "CREATE TRIGGER hold_sweep BEFORE INSERT ON mailboxes_boxevent FOR EACH ROW EXECUTE FUNCTION hold_sweep()"
+        )
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TRIGGER hold_sweep ON mailboxes_boxevent; DROP FUNCTION hold_sweep()")
+        cursor.execute("SELECT pg_advisory_unlock_all()")
+
+
+@pytest.fixture
+def broker():
+    url = urlsplit(os.environ["BROKER_URL"])._replace(path="/14").geturl()
+    redis.Redis.from_url(url).flushdb()
+    yield url
+    redis.Redis.from_url(url).flushdb()
+
+
+@pytest.fixture
+def worker(broker, tmp_path):
+    """start() → a worker of this product in a process group of its own."""
+    started: list[subprocess.Popen] = []
+    url = urlsplit(os.environ["DATABASE_URL"])
+    environment = {
+        **os.environ,
+        "DATABASE_URL": url._replace(path="/" + connection.settings_dict["NAME"]).geturl(),
+        "BROKER_URL": broker,
+        "BROKER_VISIBILITY_TIMEOUT": "5",
+        "VAR_DIR": str(tmp_path),
+    }
+    log = (tmp_path / "worker.log").open("ab")
+
+    def start() -> subprocess.Popen:
+        command = [sys.executable, "-m", "celery", "-A", "pecportal", "worker", "-l", "WARNING", "-c", "2"]
+        options = ["--prefetch-multiplier", "1", "--without-gossip", "--without-mingle", "--without-heartbeat"]
+        started.append(
+            subprocess.Popen(
+                [*command, *options], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True,
+            )
+        )  # fmt: skip
+        return started[-1]
+
+    yield start
+    for process in started:
+        kill(process)
+    log.close()
+
+
+def kill(process: subprocess.Popen) -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=10)
+
+
+def until(true, what: str, log: Path) -> None:
+    end = time.monotonic() + SECONDS
+    while not true():
+        assert time.monotonic() <= end, f"{what}: not within {SECONDS} s\n{log.read_text()[-3000:]}"
+        time.sleep(0.2)
+
+
+def publish(broker: str, name: str) -> None:
+    with Connection(broker) as link:
+        app.send_task(name, connection=link)
+
+
+def somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+        return cursor.fetchone()[0] == 1
+
+
+def nobody_else_is_connected() -> bool:
+    """The server has noticed that the worker is gone, and rolled back what it had not committed."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+        return cursor.fetchone()[0] == 1
+
+
+def numbers() -> tuple[int, int, int, int]:
+    run = LifecycleRun.objects.get(stage="expiries")
+    return run.expected, run.done, run.failed, BoxEvent.objects.filter(kind="expired").count()
+
+
+def test_killed_in_the_middle_of_a_batch_the_end_is_the_same(boxes, held, broker, worker, tmp_path, today):
+    log = tmp_path / "worker.log"
+    first = worker()
+    publish(broker, tasks.run_day.name)
+    until(somebody_waits, "the second batch", log)
+    assert numbers() == (BOXES, BATCH, 0, BATCH)  # the first batch, whole; nothing of the second
+    kill(first)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
+    until(nobody_else_is_connected, "the end of the killed transaction", log)
+    assert numbers() == (BOXES, BATCH, 0, BATCH)
+
+    worker()
+    run = LifecycleRun.objects.get(stage="expiries")
+    LifecycleRun.objects.filter(pk=run.pk).update(claimed_at=run.claimed_at - timedelta(minutes=31))
+    publish(broker, tasks.take_up.name)
+    until(lambda: LifecycleRun.objects.get(pk=run.pk).finished_at is not None, "the run taken up", log)
+    assert numbers() == (BOXES, BOXES, 0, BOXES)
+    events = BoxEvent.objects.filter(kind="expired").values_list("box_id", "day", "detail")
+    expiry = today - timedelta(days=1)
+    assert sorted(events) == sorted((pk, today, str(expiry)) for pk in boxes)
+    assert set(Mailbox.objects.values_list("expiry_recorded_for", flat=True)) == {expiry}
