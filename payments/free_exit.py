@@ -11,6 +11,7 @@ Which law applies is read from ScheduledCharge: charged, and not told in time. A
 is none of these, whatever was announced.
 """
 
+from collections.abc import Iterable
 from datetime import date
 
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
@@ -42,6 +43,23 @@ def with_until(orders: QuerySet[Order]) -> QuerySet[Order]:
         Exists(term), order=OuterRef("pk"), kind=Kind.SPACE, status=OrderLine.Status.FULFILLED
     ).values("old_expiry")
     return orders.annotate(free_until=Coalesce(Subquery(own[:1]), Subquery(space[:1])))
+
+
+def read_until(orders: Iterable[Order]) -> None:
+    """The same for orders at hand: one query, none where no order can have it (of a consumer, fulfilled, ordered by
+    nobody or for space)."""
+    known = list(orders)
+    able = [
+        order.pk
+        for order in known
+        if order.is_consumer
+        and order.status == Order.Status.FULFILLED
+        and (order.placed_by_id is None or order.kind == Kind.SPACE)
+    ]
+    read = with_until(Order.objects.filter(pk__in=able)) if able else ()
+    until = {order.pk: order.free_until for order in read}  # type: ignore[attr-defined]
+    for order in known:
+        order.free_until = until.get(order.pk)  # type: ignore[attr-defined]
 
 
 def ends_on(order: Order) -> date | None:

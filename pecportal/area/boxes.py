@@ -168,14 +168,17 @@ class BoxCard:
     @property
     def short_label(self) -> str:
         """The same in the width of a column."""
-        return {
-            rules.State.ACTIVE: _("In scadenza") if self.is_soon else _("Attiva"),
-            rules.State.EXPIRED: _("Scaduta"),
-            rules.State.AWAITING_DELETION: _("Scaduta"),
-            rules.State.ACTIVATING: _("In attivazione"),
-            rules.State.DELETING: _("In cancellazione"),
-            rules.State.DELETED: _("Cancellata"),
-        }[self.state]
+        match self.state:
+            case rules.State.ACTIVE:
+                return _("In scadenza") if self.is_soon else _("Attiva")
+            case rules.State.EXPIRED | rules.State.AWAITING_DELETION:
+                return _("Scaduta")
+            case rules.State.ACTIVATING:
+                return _("In attivazione")
+            case rules.State.DELETING:
+                return _("In cancellazione")
+            case rules.State.DELETED:
+                return _("Cancellata")
 
     @property
     def awaits_deletion(self) -> bool:
