@@ -1,5 +1,5 @@
 """Staff's pages of what time does: runs, notices, deletions. Everything is changed by flows."""
 
-from . import boxes, deletion, notices, runs
+from . import boxes, deletion, explained, notices, runs
 
-__all__ = ["boxes", "deletion", "notices", "runs"]
+__all__ = ["boxes", "deletion", "explained", "notices", "runs"]

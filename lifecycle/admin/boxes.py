@@ -23,6 +23,7 @@ from payments.admin.forms import ConfirmForm, ReasonForm
 from pecportal import clock
 from pecportal.errors import RefusedError
 
+from .explained import WHY, ExplainedMixin
 from .notices import OutcomeMixin
 
 
@@ -60,7 +61,8 @@ admin.site.unregister(Mailbox)
 
 
 @admin.register(Mailbox)
-class DeletableMailboxAdmin(MailboxAdmin):
+class DeletableMailboxAdmin(ExplainedMixin, MailboxAdmin):
+    fieldsets: Any = (*MailboxAdmin.fieldsets, WHY)
     inlines: Any = (*MailboxAdmin.inlines, NoticeInline, HoldInline, HandReleaseInline)
     actions_detail = ("hold", "lift", "let_go")
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 
 from django.db.models import Exists, F, FilteredRelation, OuterRef, Prefetch, Q, QuerySet, Subquery, Value
 from django.utils.translation import gettext as _
@@ -128,11 +129,11 @@ class BoxCard:
     def is_live(self) -> bool:
         return self.box.phase == Phase.LIVE
 
-    @property
+    @cached_property
     def expiry(self) -> Said | None:
         return Said(self.box.expires_on, self.today) if self.box.expires_on else None
 
-    @property
+    @cached_property
     def last_day(self) -> Said | None:
         return Said(self.box.last_renewable_day, self.today) if self.box.last_renewable_day else None
 
@@ -144,12 +145,12 @@ class BoxCard:
     def change(self) -> Said | None:
         return Said(self.box.change_on, self.today) if self.box.change_on else None
 
-    @property
+    @cached_property
     def is_soon(self) -> bool:
         """Red: within 90 days of the expiry, or after it."""
         return self.is_live and self.expiry is not None and self.expiry.days <= rules.SOON_DAYS
 
-    @property
+    @cached_property
     def look(self) -> str:
         """The name of the state's colours and icon (partials/state.html)."""
         if self.state is rules.State.ACTIVE:
@@ -165,7 +166,7 @@ class BoxCard:
             return _("Attiva, in scadenza")
         return self.short_label
 
-    @property
+    @cached_property
     def short_label(self) -> str:
         """The same in the width of a column."""
         match self.state:
@@ -190,7 +191,7 @@ class BoxCard:
         """Scaduta, within the days in which a renewal saves it."""
         return self.state is rules.State.EXPIRED
 
-    @property
+    @cached_property
     def charge(self) -> Said | None:
         """The day of the next automatic charge, where one will come for this expiry (R4, R24)."""
         if self.reason is not Reason.AUTO_RENEWAL or self.box.expires_on is None:
@@ -252,7 +253,7 @@ class BoxCard:
         """Whether automatic renewal has a meaning here: a live box that is renewed by itself, not with its domain."""
         return self.is_live and self.box.domain_id is None and self.state is not rules.State.AWAITING_DELETION
 
-    @property
+    @cached_property
     def auto_missed(self) -> bool:
         """Switched on, but the charge for this expiry was cancelled, failed or waits for consent (R4)."""
         return self.box.auto_renews and self.box.auto_over_for == self.box.expires_on

@@ -1,6 +1,7 @@
 """Every staff page opens, for staff alone, on few queries, and no POST writes what flows write (A.8, R10, R13)."""
 
 import re
+from html import unescape
 
 import pytest
 from django.apps import apps
@@ -353,3 +354,13 @@ def test_ways_to_pay_have_names_not_codes(staff, world):
     for other in ({"metodo": "stripe"}, {"metodo": "x"}):
         page = staff.get(reverse(name(Order, "changelist")), other).content.decode()
         assert (world.waiting.number in page) == (other["metodo"] == "x")
+
+
+def test_the_page_of_a_box_and_of_a_domain_says_why_they_expire_when_they_do(staff, world):
+    from pecportal.formats import short_day
+
+    box = Mailbox.objects.get(address__name="info@pec.rossi.example")
+    for obj in (box, box.domain):
+        page = staff.get(reverse(f"admin:mailboxes_{obj._meta.model_name}_change", args=[obj.pk])).content.decode()
+        said = " ".join(unescape(re.sub(r"<[^>]+>", " ", page)).replace("\u00a0", " ").split())
+        assert f"{short_day(box.expires_on)} perché era già questa all'apertura" in said
