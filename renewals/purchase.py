@@ -5,7 +5,7 @@ order → receipt → payment → address → mailbox.
 """
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -53,17 +53,19 @@ def open_purchase_lines() -> QuerySet[OrderLine]:
     return OrderLine.objects.filter(is_open=True, kind=Kind.PURCHASE).select_related("order")
 
 
-def standing_of(found: Sequence[Mailbox], *, lines: QuerySet[OrderLine] | None = None) -> dict[int, Standing]:
+def standing_of(
+    found: Sequence[Mailbox], *, lines: Callable[[], QuerySet[OrderLine]] | None = None
+) -> dict[int, Standing]:
     """R30 for the deleted boxes among `found`, of one account, with address and holder; by their ids.
 
     Two queries for all of them, none where no box is deleted; one more where a holder is not the one of the tombstone.
-    `lines` is open_purchase_lines with what the caller needs of it besides.
+    `lines` makes open_purchase_lines with what the caller needs of it besides; not asked where no box is deleted.
     """
     gone = [box for box in found if box.phase == Phase.DELETED]
     if not gone:
         return {}
     addresses = {box.address_id for box in gone}
-    ordered = {line.address_id: line for line in (lines or open_purchase_lines()).filter(address__in=addresses)}
+    ordered = {line.address_id: line for line in (lines or open_purchase_lines)().filter(address__in=addresses)}
     lives = list(Mailbox.objects.filter(address__in=addresses).order_by("pk"))
     holders = _holders(gone)
     return {box.pk: _standing(box, ordered.get(box.address_id), lives, holders.get(box.pk)) for box in gone}

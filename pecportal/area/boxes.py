@@ -39,10 +39,7 @@ def with_details(boxes: QuerySet[Mailbox], user: User) -> QuerySet[Mailbox]:
     """What cards need, in one query more than the boxes' own: the open renewal order, and whether `user` may see it."""
     # An account sees every order of its boxes; a mailbox login not one that has other boxes in it.
     order = Order.objects.visible_to(user).filter(pk=OuterRef("order_id"))
-    lines = open_renewal_lines().annotate(
-        order_visible=Exists(order) if user.is_mailbox else Value(True),
-        live_attempt=live_attempt(),
-    )
+    lines = open_renewal_lines().annotate(order_visible=Exists(order) if user.is_mailbox else Value(True))
     return boxes.select_related("address", "plan", "next_plan", "holder", "domain").prefetch_related(
         Prefetch("order_lines", queryset=lines, to_attr="open_renewals")
     )
@@ -316,10 +313,26 @@ class BoxCard:
 def cards(boxes: Sequence[Mailbox], *, today: date) -> list[BoxCard]:
     """Cards of boxes read `with_details`; the mail system is asked once for all of them."""
     _read_automatic(boxes)
+    _read_attempts(boxes)
     used = usage_of(boxes)
-    again = purchase.standing_of(boxes, lines=purchase.open_purchase_lines().annotate(live_attempt=live_attempt()))
+    again = purchase.standing_of(boxes, lines=_purchase_lines)
     off = purchase.called_off(boxes)
     return [_card(box, today=today, used=used, again=again.get(box.pk), called_off=box.pk in off) for box in boxes]
+
+
+def _purchase_lines() -> QuerySet[OrderLine]:
+    return purchase.open_purchase_lines().annotate(live_attempt=live_attempt())
+
+
+def _read_attempts(boxes: Sequence[Mailbox]) -> None:
+    """The state of the attempt under way for each open order: one query where there are orders, else none."""
+    lines = [line for box in boxes for line in getattr(box, "open_renewals", ())]
+    if not lines:
+        return
+    attempts = Payment.objects.live().filter(order__in={line.order_id for line in lines})
+    states = dict(attempts.values_list("order_id", "status"))
+    for line in lines:
+        line.live_attempt = states.get(line.order_id)
 
 
 def usage_of(boxes: Sequence[Mailbox]) -> dict[str, Usage] | None:
