@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 from django.db import transaction
 
+from lifecycle import alarms, holds
 from lifecycle import flows as lifecycle
-from lifecycle import holds
-from lifecycle.models import DeletionStop, HandRelease
+from lifecycle.models import Alarm, DeletionStop, HandRelease
 from mailboxes.flows import open_domain
 from mailboxes.models import Holder, Mailbox, Plan, Price, VatRate
 from payments import flows as money
@@ -87,9 +87,10 @@ def world(make_box, alice, carla, dario, plans, today) -> SimpleNamespace:
         box=boxes["carla"], expiry=today, why="al telefono", released_by=dario, released_at=clock.now()
     )
     DeletionStop.objects.create(day=today, boxes=101, of_boxes=200, stopped_at=clock.now())
+    alarms.raise_one(alarms.LATE, f"{today}: expiries")
     first = {m.__name__: m.objects.order_by("pk").first() for m in (
-        AutoRenewal, Case, Difference, Holder, Payment, Plan, Price, ProviderEvent, Receipt, Refund, ScheduledCharge,
-        StoredMethod, VatRate,
+        Alarm, AutoRenewal, Case, Difference, Holder, Payment, Plan, Price, ProviderEvent, Receipt, Refund,
+        ScheduledCharge, StoredMethod, VatRate,
     )}  # fmt: skip
     assert None not in first.values()
     orders = {o.pk: o for o in Order.objects.all()}

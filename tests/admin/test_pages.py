@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import User
-from lifecycle.models import DeletionStop, HandRelease, Letter, LifecycleRun, ManifestLine, Notice, StaffHold
+from lifecycle.models import Alarm, DeletionStop, HandRelease, Letter, LifecycleRun, ManifestLine, Notice, StaffHold
 from mailboxes.models import Domain, Holder, Mailbox, Plan, Price, VatRate
 from payments.models import (
     AutoRenewal,
@@ -30,8 +30,9 @@ from renewals.models import Order
 
 pytestmark = pytest.mark.django_db
 READ_ONLY = [
-    AutoRenewal, Case, DeletionStop, Difference, Domain, HandRelease, Letter, LifecycleRun, Mailbox, ManifestLine,
-    Notice, Order, Payment, ProviderEvent, Receipt, Refund, ScheduledCharge, StaffHold, Statement, StoredMethod,
+    Alarm, AutoRenewal, Case, DeletionStop, Difference, Domain, HandRelease, Letter, LifecycleRun, Mailbox,
+    ManifestLine, Notice, Order, Payment, ProviderEvent, Receipt, Refund, ScheduledCharge, StaffHold, Statement,
+    StoredMethod,
 ]  # fmt: skip
 EDITABLE = [Holder, Plan, Price, VatRate]
 OURS = [*READ_ONLY, *EDITABLE]
