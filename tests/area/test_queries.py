@@ -19,7 +19,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def fill(model: Mailbox, order: Order, *, total: int, today: date) -> None:
-    """Boxes like `model` until its account has `total`, each with a closed order like `order`."""
+    """Boxes like `model` until its account has `total`, each with an order like `order`, most of them closed.
+
+    However they are sorted, 25 of them have some that renew by themselves and some whose order is open.
+    """
     have = Mailbox.objects.filter(owner=model.owner).count()
     names = [f"riempi{model.owner_id}.{n}@pec.example" for n in range(have, total)]
     addresses = Address.objects.bulk_create([Address(name=n, host="pec.example") for n in names])
@@ -30,22 +33,25 @@ def fill(model: Mailbox, order: Order, *, total: int, today: date) -> None:
             Mailbox(
                 address=address, owner=model.owner, holder=model.holder, plan=model.plan, mailbox_gb=1, phase="live",
                 expires_on=expires_on, delete_from=expires_on + timedelta(days=91),
-                anchor_month=expires_on.month, anchor_day=expires_on.day, auto_renews=n % 5 == 0,
+                anchor_month=expires_on.month, anchor_day=expires_on.day, auto_renews=n // 700 % 5 == 0,
             )
         )  # fmt: skip
     made = Mailbox.objects.bulk_create(made)
     fields = {f.name: getattr(order, f.name) for f in Order._meta.fields if f.name not in ("id", "number", "status")}
+    opens = [n // 700 % 5 == 1 for n in range(have, total)]
+    status = {True: Order.Status.AWAITING_PAYMENT, False: Order.Status.CANCELLED}
     orders = Order.objects.bulk_create(
-        [Order(**fields, number=f"{box.pk:08}"[-8:], status=Order.Status.CANCELLED) for box in made]
+        [Order(**fields, number=f"{b.pk:08}"[-8:], status=status[o]) for b, o in zip(made, opens, strict=True)]
     )
+    line_status = {True: OrderLine.Status.WAITING, False: OrderLine.Status.CLOSED}
     OrderLine.objects.bulk_create(
-        OrderLine(order=o, kind="renewal", mailbox=box, net=1, status=OrderLine.Status.CLOSED, is_open=False)
-        for o, box in zip(orders, made, strict=True)
+        OrderLine(order=o, kind="renewal", mailbox=box, net=1, status=line_status[is_open], is_open=is_open)
+        for o, box, is_open in zip(orders, made, opens, strict=True)
     )
 
 
-# With a box that renews by itself on the page, which all of these have; one query less without.
-PAGES = {LIST: 6, LIST + "?q=e&stato=attiva&ordine=ultima": 7, LIST + "?page=2": 6, "/area-clienti/": 3}
+# With a box that renews by itself and one with an open order on the page, which all of these have; two less without.
+PAGES = {LIST: 7, LIST + "?q=e&stato=attiva&ordine=ultima": 8, LIST + "?page=2": 7, "/area-clienti/": 3}
 
 
 def test_one_three_and_ten_thousand_boxes(signed_in, alice, box, today, count):
@@ -63,7 +69,7 @@ def test_the_box_page(signed_in, alice, box, today, count):
     found = [count(signed_in(alice), page_of(box)), count(signed_in(box.login), page_of(box))]
     fill(box, order, total=1000, today=today)
     found.append(count(signed_in(alice), page_of(box)))
-    assert found == [6, 6, 6]
+    assert found == [7, 7, 7]
 
 
 def test_recedi_beside_many_orders_asks_nothing_more(signed_in, alice, box, make_box, count):
@@ -110,7 +116,7 @@ def test_a_small_account_among_many_boxes_reads_its_own(signed_in, alice, carla,
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
     plans = scans(signed_in(alice), path)
-    assert len(plans) >= 2
+    assert len(plans) >= 1
     for plan in plans:
         assert not re.search(r"Seq Scan on (mailboxes_mailbox|mailboxes_address|renewals_order)\b", plan), plan
 

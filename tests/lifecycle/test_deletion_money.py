@@ -193,18 +193,18 @@ def test_money_that_comes_after_the_point_of_no_return_is_a_case(last_day, alice
     order = place(last_day, alice)
     attempt = start_card(order, alice)
     Payment.objects.update(sent_at=clock.now())
-    monkeypatch.setattr("lifecycle.deletion._purge", lambda address: False)
-    monkeypatch.setattr("payments.box_gone.close_attempts", lambda orders: None)
-    with day_of(16):
-        run()
-        assert phases() == {"persa@pec.example": "deleting"}
-        sandbox.write(attempt.remote_id, status=sandbox.PAID)
-        flows.fetch_and_record(attempt.pk)
-        assert pay_transfer(order, dario, value_date=last_day.last_renewable_day).refusal != ""
+    with monkeypatch.context() as patch:
+        patch.setattr("lifecycle.deletion._purge", lambda address: False)
+        patch.setattr("payments.box_gone.close_attempts", lambda orders: None)
+        with day_of(16):
+            run()
+            assert phases() == {"persa@pec.example": "deleting"}
+            sandbox.write(attempt.remote_id, status=sandbox.PAID)
+            flows.fetch_and_record(attempt.pk)
+            assert pay_transfer(order, dario, value_date=last_day.last_renewable_day).refusal != ""
     order.refresh_from_db()
     assert order.status == "lapsed"
     assert sorted(c.kind for c in Case.objects.filter(closed_at=None)) == ["too_late", "too_late"]
-    monkeypatch.undo()
     with day_of(16):
         run()
     assert phases() == {"persa@pec.example": "deleted"}
@@ -238,7 +238,7 @@ def test_automatic_renewal_and_the_methods_of_the_login_end(last_day, alice, pla
 def test_the_mail_of_a_lapsed_order_says_what_becomes_of_the_box(last_day, alice):
     place(last_day, alice, email="ordine@posta.example")
     assert verdict(1) == ("delete", "warned")
-    told = Email.objects.get(to=["ordine@posta.example"], subject__contains="decaduto")
+    told = Email.objects.get(to=["ordine@posta.example"], subject__contains="non vale più")
     assert "adesso la cancelliamo con tutto il contenuto" in told.message
     assert "puoi rinnovarla" not in told.message
 

@@ -190,7 +190,11 @@ def test_a_further_warning_of_the_deletion_is_the_last_call(make_box, alice, tod
     Notice.objects.create(box=box, owner=alice, expiry=box.expires_on, kind=98, created_at=now)
     Notice.objects.create(box=late, owner=alice, expiry=late.expires_on, kind=89, created_at=now)
     flows.run_day()
-    assert noticed() == [("tarda@pec.example", 89, "moot"), ("una@pec.example", 98, "told")]
+    assert noticed() == [
+        ("tarda@pec.example", 89, "moot"),
+        ("tarda@pec.example", 98, "due"),  # found by the deletion of this run, told by the next
+        ("una@pec.example", 98, "told"),
+    ]
     assert {subject for _to, subject in queued()} == {"una@pec.example è scaduta e sta per essere cancellata"}
     text = " ".join(Email.objects.first().message.split())
     assert "L'ultimo giorno per rinnovarla era" in text and "salva subito i messaggi" in text and "Rinnova" not in text

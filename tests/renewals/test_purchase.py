@@ -246,7 +246,7 @@ def test_a_lapsed_order_lets_it_be_bought_again(gone, alice):
         run_day()
         order.refresh_from_db()
         assert (order.status, order.lines.get().status) == ("lapsed", "closed")
-        closed = Email.objects.filter(subject__contains="decaduto")
+        closed = Email.objects.filter(subject__contains="non vale più")
         assert closed.count() == 2
         assert all("non viene attivata" in m.message and "None" not in m.message + m.subject for m in closed)
         assert buy(gone, alice).number != order.number
