@@ -7,6 +7,7 @@ SHELL := bash
 
 PORT ?= 8000
 STEPS ?= 30000
+BOXES ?= 3000
 PYTHON := .venv/bin/python
 COMPILE := $(PYTHON) -m uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet
 
@@ -15,7 +16,8 @@ help:
 	echo "make test    the whole suite, on a throwaway PostgreSQL and Redis"
 	echo "make check   linters, types, layers, templates, deployment and database checks, known vulnerabilities"
 	echo "make bench   figures against their limits, on a throwaway PostgreSQL and Redis"
-	echo "make soak    the state machine of orders and money for $(STEPS) steps (STEPS=100000 make soak for more)"
+	echo "make soak    the state machine of orders and money for $(STEPS) steps (STEPS=100000 make soak for more),"
+	echo "             then five years of days over $(BOXES) random boxes (BOXES=10000 for more)"
 	echo "make setup   the virtual environment alone"
 	echo "make lock    write both lock files anew from pyproject.toml"
 
@@ -127,6 +129,7 @@ bench: setup system
 
 soak: setup system
 	MACHINE_STEPS=$(STEPS) tests/with_services $(PYTHON) -m pytest -q -s --show-capture=no tests/payments/test_machine.py
+	SIMULATED_BOXES=$(BOXES) SIMULATED_YEARS=5 tests/with_services $(PYTHON) -m pytest -q -rP --show-capture=stdout -k every_box tests/simulator
 
 lock: setup
 	echo "Resolving requirements.lock and requirements-dev.lock …"

@@ -214,11 +214,12 @@ def order_capacity(
     box.plan = plans[result.now.rank]
     box.mailbox_gb, box.archive_gb = result.now.mailbox_gb, result.now.archive_gb
     later = result.later
+    if (later, result.change_on) != (waiting, box.change_on):
+        box.change_refused_on = None  # another change: it may be refused, and told, once more (R7)
     box.next_plan = plans[later.rank] if later else None
     box.next_mailbox_gb = later.mailbox_gb if later else None
     box.next_archive_gb = later.archive_gb if later else None
     box.change_on = result.change_on
-    box.change_refused_on = None
     box.platform_due_at = clock.now()
     box.save(
         update_fields=[

@@ -4,10 +4,12 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 import time_machine
+from django.db import transaction
 from post_office.models import Email
 
 from lifecycle import flows, stages
 from lifecycle.models import LifecycleRun
+from mailboxes.flows import order_capacity
 from mailboxes.models import BoxEvent, Mailbox
 from mailboxes.platform.local import LocalPlatform
 from mailboxes.rules import GB
@@ -92,6 +94,30 @@ def test_a_change_that_does_not_fit_is_told_once_and_is_a_case_after_30_days(sma
     LocalPlatform().set_usage("piena@pec.example", mailbox_bytes=0)
     run(131)
     assert plan_of(box) == ("standard", 1, 0)
+
+
+def test_a_renewal_that_leaves_a_refused_change_as_it_is_tells_nobody_again(smaller, today, plans):
+    """One mail, and a case thirty days after it: a customer who renews meanwhile does not put it off (R7)."""
+    box = smaller("piena", 0, today)
+    LocalPlatform().set_usage("piena@pec.example", mailbox_bytes=int(1.5 * GB))
+    flows.run_for(today)
+    mails = Email.objects.count()
+    with transaction.atomic():
+        again = Mailbox.objects.locked().select_related("plan", "next_plan").get(pk=box.pk)
+        order_capacity(
+            box=again, plan=plans.standard, mailbox_gb=1, archive_gb=0, old_expiry=again.expires_on, today=today
+        )
+    flows.run_for(today)
+    box.refresh_from_db()
+    assert (box.change_refused_on, box.change_on, plan_of(box)) == (today, today, ("pro", 2, 3))
+    assert list(BoxEvent.objects.filter(box=box, kind="change_refused").values_list("day", flat=True)) == [today]
+    assert Email.objects.count() == mails
+    with transaction.atomic():
+        again = Mailbox.objects.locked().select_related("plan", "next_plan").get(pk=box.pk)
+        order_capacity(
+            box=again, plan=plans.standard, mailbox_gb=2, archive_gb=0, old_expiry=again.expires_on, today=today
+        )
+    assert (again.next_mailbox_gb, again.change_refused_on) == (2, None)  # another change: it may be told anew
 
 
 def test_a_mail_system_that_does_not_answer_for_one_box_stops_no_other(smaller, today, monkeypatch, caplog):
