@@ -2,6 +2,7 @@
 
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
 
 from django import template
 from django.conf import settings
@@ -95,8 +96,14 @@ def _in_rome(value: date) -> date:
 
 def _written(value: date | None, form: str) -> str:
     """Italian writes months small, English does not; Django's are capital in both. A moment is its day in Rome."""
-    text = formats.date_format(_in_rome(value), form) if value else ""
-    return text.lower() if _writes_italian() else text
+    return in_words(_in_rome(value), form, get_language() or "") if value else ""
+
+
+@lru_cache(maxsize=8192)
+def in_words(value: date, form: str, language: str) -> str:
+    """A day in the language that is active, which is said so that the answer can be kept: lists write many, again."""
+    text = formats.date_format(value, form)
+    return text.lower() if language.startswith("it") else text
 
 
 def _writes_italian() -> bool:

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from datetime import date
 
-from django.utils import formats
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from pecportal.formats import elides, with_dal, with_fino, with_il
+from pecportal.formats import elides, in_words, with_dal, with_fino, with_il
 
 
 @dataclass(frozen=True)
@@ -24,8 +23,8 @@ class Said:
 
     @property
     def written(self) -> str:
-        text = formats.date_format(self.day, "j F" if self.day.year == self.today.year else "j F Y")
-        return text.lower() if (get_language() or "").startswith("it") else text
+        form = "j F" if self.day.year == self.today.year else "j F Y"
+        return in_words(self.day, form, get_language() or "")
 
     @property
     def il(self) -> str:
