@@ -19,16 +19,17 @@ ACCOUNTS = """
          WHEN i < 800 THEN 9 + (i - 600) / 5 ELSE 49 + (i - 800) END
 """
 A_THOUSAND = 249  # accounts
+BASE = 1_000_000_000  # before all ids here: other benches have made rows of their own
 
 
 def fill(*, rows: int, today: date) -> None:
-    """`rows` boxes, rounded up to a thousand, in an empty, migrated PostgreSQL database with its catalogue."""
+    """`rows` boxes, rounded up to a thousand, beside what other benches made, in PostgreSQL with its catalogue."""
     from mailboxes.models import Plan
 
     plan = Plan.objects.get(code="standard").pk
     facts = {
         "blocks": -(-rows // 1000), "password": make_password(PASSWORD), "plan": plan, "today": today,
-        "first": LIVE_FROM, "days": LIVE_DAYS,
+        "first": LIVE_FROM, "days": LIVE_DAYS, "base": BASE,
     }  # fmt: skip
     with connection.cursor() as cursor:
         for statement in STATEMENTS:
@@ -44,7 +45,7 @@ def account(n: int) -> str:
     return f"{3_000_000 + n * A_THOUSAND:07}@pecportal.example"
 
 
-# Accounts have the ids 1 …, logins of boxes 100,000,001 …; box n has id n + 1.
+# After BASE accounts have the ids 1 …, logins of boxes 100,000,001 …; box n has id n + 1.
 BOXES = f"""
     SELECT b * 1000 + i AS n, b * {A_THOUSAND} + {ACCOUNTS} AS a
     FROM generate_series(0, %(blocks)s - 1) b, generate_series(0, 999) i
@@ -62,48 +63,51 @@ STATEMENTS = [
     "SET synchronous_commit = off",
     f"""
     INSERT INTO accounts_user (id, password, is_superuser, kind, username, email, is_active, is_staff, date_joined)
-    SELECT a + 1, %(password)s, false, 'account', lpad((3000000 + a)::text, 7, '0') || '@pecportal.example',
-           'account' || a || '@posta.example', true, false, now()
+    SELECT %(base)s + a + 1, %(password)s, false, 'account', lpad((3000000 + a)::text, 7, '0') || '@pecportal.example',
+           'account' || a || '@righe.example', true, false, now()
     FROM generate_series(0, %(blocks)s * {A_THOUSAND} - 1) a
     """,
     """
     INSERT INTO account_emailaddress (user_id, email, verified, "primary")
-    SELECT id, email, true, true FROM accounts_user WHERE kind = 'account' AND email LIKE 'account%%@posta.example'
+    SELECT id, email, true, true FROM accounts_user
+    WHERE kind = 'account' AND email LIKE 'account%%@righe.example' AND id > %(base)s
     """,
     f"""
     INSERT INTO accounts_user (id, password, is_superuser, kind, username, email, is_active, is_staff, date_joined)
-    SELECT 100000001 + n, %(password)s, false, 'mailbox', 'casella' || n || '@pec.example', '', true, false, now()
+    SELECT %(base)s + 100000001 + n, %(password)s, false, 'mailbox', 'riga' || n || '@pec.example', '', true, false,
+           now()
     FROM ({BOXES}) s
     """,
     f"""
     INSERT INTO accounts_billingprofile
         (id, {IDENTITY_COLUMNS}, sdi_code, sdi_pec, is_consumer, user_id, fiscal_key, updated_at)
-    SELECT a + 1, {IDENTITY}, '', '', true, a + 1, 'A' || lpad(a::text, 15, '0'), now()
+    SELECT %(base)s + a + 1, {IDENTITY}, '', '', true, %(base)s + a + 1, 'A' || lpad(a::text, 15, '0'), now()
     FROM generate_series(0, %(blocks)s * {A_THOUSAND} - 1) a
     """,
     f"""
     INSERT INTO mailboxes_holder (id, {IDENTITY_COLUMNS}, owner_id, contact_email, fiscal_key)
-    SELECT n + 1, {IDENTITY}, a + 1, 'titolare' || n || '@posta.example',
+    SELECT %(base)s + n + 1, {IDENTITY}, %(base)s + a + 1, 'titolare' || n || '@posta.example',
            CASE WHEN row_number() OVER (PARTITION BY a ORDER BY n) = 1 THEN 'A' || lpad(a::text, 15, '0')
                 ELSE 'B' || lpad(n::text, 15, '0') END
     FROM ({BOXES}) s
     """,
     f"""
     INSERT INTO mailboxes_address (id, name, host, tombstone)
-    SELECT n + 1, 'casella' || n || '@pec.example', 'pec.example', '' FROM ({BOXES}) s
+    SELECT %(base)s + n + 1, 'riga' || n || '@pec.example', 'pec.example', '' FROM ({BOXES}) s
     """,
     f"""
     INSERT INTO mailboxes_mailbox
         (id, phase, expires_on, delete_from, anchor_month, anchor_day, public_id, address_id, kind, owner_id, holder_id,
          login_id, plan_id, mailbox_gb, archive_gb, auto_renews, expiry_recorded_for, created_at)
-    SELECT n + 1, 'live', {EXPIRY}, {EXPIRY} + 91, extract(month FROM {EXPIRY}), extract(day FROM {EXPIRY}),
-           gen_random_uuid(), n + 1, 'standalone', a + 1, n + 1, 100000001 + n, %(plan)s, 1, 0, false,
+    SELECT %(base)s + n + 1, 'live', {EXPIRY}, {EXPIRY} + 91, extract(month FROM {EXPIRY}), extract(day FROM {EXPIRY}),
+           gen_random_uuid(), %(base)s + n + 1, 'standalone', %(base)s + a + 1, %(base)s + n + 1,
+           %(base)s + 100000001 + n, %(plan)s, 1, 0, false,
            CASE WHEN {EXPIRY} < %(today)s THEN {EXPIRY} END, now()
     FROM ({BOXES}) s
     """,
     """
     INSERT INTO mailboxes_paidperiod (box_id, starts, ends, plan_id, mailbox_gb, archive_gb, source, created_at)
     SELECT id, (expires_on - interval '1 year')::date + 1, expires_on, plan_id, 1, 0, gen_random_uuid(), now()
-    FROM mailboxes_mailbox
+    FROM mailboxes_mailbox WHERE id > %(base)s
     """,
 ]
