@@ -223,6 +223,6 @@ def _part(invoice: Document, due: Decimal) -> tuple[Decimal, Decimal]:
     if due == invoice.due:
         return invoice.taxable, invoice.vat
     if invoice.split_payment:
-        return due, min(pricing.cents(due * rate), invoice.vat)  # or the last note would be negative
+        return due, pricing.cents(due * rate)
     parts = pricing.resplit(due, rate)
     return parts.taxable, parts.vat
