@@ -15,7 +15,7 @@ from decimal import Decimal
 from django.core.exceptions import ValidationError
 from lxml import etree
 
-from accounts import fiscal
+from accounts import fiscal, places
 from payments.invoicing import schema_check
 from payments.invoicing.document import Document
 from payments.invoicing.reading import FIELDS, Amounts, amount, day, text
@@ -56,6 +56,8 @@ class Finding:
 
 def review(document: Document, *, today: date) -> list[Finding]:
     """Why a document must not be sent; empty: it may. `today`: the day on which SdI would receive it."""
+    if document.buyer.country not in ("", places.ITALY):
+        return list(_abroad())
     try:
         xml = write(document)
     except UnwritableError as error:
@@ -69,9 +71,8 @@ def findings(xml: bytes, *, today: date) -> list[Finding]:
         root = schema_check.parse(xml)
     except etree.XMLSyntaxError:
         return [Finding(NOT_AS_THE_FORMAT, "Il file non è un XML leggibile.", "")]
-    abroad = text(root, f"{PLACE}/Nazione") not in ("", "IT")
     if broken := [_malformed(path) for path in schema_check.broken_paths(root)]:
-        return [*broken, *(_abroad() if abroad else ())]
+        return broken
     return [finding for check in (*CHECKS, lambda r: _dates(r, today)) for finding in check(root)]
 
 
@@ -159,7 +160,7 @@ def _abroad() -> Iterator[Finding]:
 
 
 def _residence(root: etree._Element) -> Iterator[Finding]:
-    if text(root, f"{PLACE}/Nazione") != "IT":
+    if text(root, f"{PLACE}/Nazione") != places.ITALY:
         yield from _abroad()
 
 

@@ -44,8 +44,8 @@ def _header(document: Document) -> fattura.FatturaElettronicaHeader:
                 id_paese="IT", id_codice=seller.transmitter_code or seller.codice_fiscale or seller.partita_iva
             ),
             progressivo_invio=_basic(document.progressive, "ProgressivoInvio", 10),
-            codice_destinatario=buyer.sdi_code,
-            pec_destinatario=_basic(buyer.sdi_pec, "sdi_pec", 256) if buyer.sdi_pec else None,
+            codice_destinatario=_basic(buyer.sdi_code, "sdi_code", 7),
+            pec_destinatario=_if_any(buyer.sdi_pec, "sdi_pec", 256),
         ),
         cedente_prestatore=_seller(seller),
         cessionario_committente=_buyer(buyer),
@@ -88,17 +88,19 @@ def _buyer(buyer: Buyer) -> fattura.CessionarioCommittente:
         )
     else:
         named = fattura.Anagrafica(denominazione=latin(buyer.company_name, field="company_name", longest=NAME))
-    vat_number = fattura.IdFiscaleIVA(id_paese="IT", id_codice=buyer.partita_iva) if buyer.partita_iva else None
+    number = _if_any(buyer.partita_iva, "partita_iva", 11)
     return fattura.CessionarioCommittente(
         dati_anagrafici=fattura.DatiAnagraficiCessionarioCommittente(
-            id_fiscale_iva=vat_number, codice_fiscale=buyer.codice_fiscale or None, anagrafica=named
+            id_fiscale_iva=fattura.IdFiscaleIVA(id_paese="IT", id_codice=number) if number else None,
+            codice_fiscale=_if_any(buyer.codice_fiscale, "codice_fiscale", 16),
+            anagrafica=named,
         ),
         sede=fattura.Sede(
             indirizzo=latin(buyer.address, field="address", longest=PLACE),
-            cap=buyer.postal_code,
+            cap=_basic(buyer.postal_code, "postal_code", 5),
             comune=latin(buyer.city, field="city", longest=PLACE),
-            provincia=buyer.province or None,
-            nazione=buyer.country,
+            provincia=_if_any(buyer.province, "province", 2),
+            nazione=_basic(buyer.country, "country", 2),
         ),
     )
 
@@ -172,6 +174,10 @@ def _payment(paid: Paid, seller: Seller) -> fattura.DettaglioPagamento:
 
 def _basic(text: str, field: str, longest: int) -> str:
     return latin(text, field=field, longest=longest, highest=HIGHEST_BASIC)
+
+
+def _if_any(text: str, field: str, longest: int) -> str | None:
+    return _basic(text, field, longest) if text else None
 
 
 def _cents(amount: Decimal) -> Decimal:

@@ -1,6 +1,6 @@
 """How a document is written: to the byte, in the letters of the format; what cannot be written is refused, not cut."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from decimal import Decimal as D
 
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payments.invoicing import checks, schema_check
-from payments.invoicing.document import Line, Means, Paid, credit_note
+from payments.invoicing.document import Buyer, Line, Means, Paid, credit_note
 from payments.invoicing.latin import UnwritableError, in_pieces, latin, shortened
 from payments.invoicing.xml import NAMESPACE, write
 from tests.payments.invoicing.documents import BODY, ROSSI, invoice, note
@@ -122,8 +122,19 @@ def test_what_cannot_be_written_is_said_beside_its_field(field, typed, said):
 
 
 def test_a_customer_abroad_is_for_staff():
-    codes = [f.code for f in checks.review(invoice(replace(ROSSI, country="FR", postal_code="F7501")), today=DAY)]
-    assert codes == ["00200", "ESTERO"]
+    (found,) = checks.review(invoice(replace(ROSSI, country="GB", postal_code="SW1A 1AA")), today=DAY)
+    assert (found.code, found.field) == ("ESTERO", "country")
+
+
+BUYERS_DATA = [f.name for f in fields(Buyer) if f.name not in ("subject", "company_name", "first_name", "last_name")]
+
+
+@pytest.mark.parametrize("field", BUYERS_DATA)
+@given(typed=st.text(max_size=12))
+def test_whatever_the_data_say_is_a_finding_beside_them_and_never_a_crash(field, typed):
+    for found in checks.review(invoice(replace(ROSSI, **{field: typed})), today=DAY):
+        assert found.field in (field, "sdi_code", "sdi_pec", "codice_fiscale")
+        assert len(typed) < 2 or typed not in found.sentence
 
 
 @pytest.mark.parametrize(
