@@ -129,12 +129,16 @@ def test_a_customer_abroad_is_for_staff():
 BUYERS_DATA = [f.name for f in fields(Buyer) if f.name not in ("subject", "company_name", "first_name", "last_name")]
 
 
+MARK = "ZQX"  # in none of our sentences: one that has it repeats what was typed
+TYPED = st.text(max_size=12) | st.text(max_size=9).map(lambda text: text + MARK)
+
+
 @pytest.mark.parametrize("field", BUYERS_DATA)
-@given(typed=st.text(max_size=12))
+@given(typed=TYPED)
 def test_whatever_the_data_say_is_a_finding_beside_them_and_never_a_crash(field, typed):
     for found in checks.review(invoice(replace(ROSSI, **{field: typed})), today=DAY):
         assert found.field in (field, "sdi_code", "sdi_pec", "codice_fiscale")
-        assert len(typed) < 2 or typed not in found.sentence
+        assert MARK not in found.sentence
 
 
 @pytest.mark.parametrize(
