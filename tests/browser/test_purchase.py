@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from mailboxes.models import Mailbox
-from pecportal.formats import fino
+from pecportal.formats import day, fino
 from renewals.models import Order
 from tests.browser.test_accessibility import LOOKS, fits
 from tests.browser.test_renewal import CONFIRM, NEXT, assert_styled, confirm
@@ -65,7 +65,8 @@ def test_from_cancellata_to_attiva_with_the_sandbox_card(page, sign_in, alice, g
     expect(main).to_contain_text("Rinnovo automatico: attivo")
     page.get_by_role("link", name="Vai alla casella").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("persa")
-    expect(main).to_contain_text(f"Attiva {fino(box.expires_on)}")
+    expect(main.get_by_text("Ultimo giorno di servizio").locator("..")).to_contain_text(day(box.expires_on))
+    expect(main).to_contain_text(f"perché l'ordine {order.number} ha attivato la casella")
     page.goto(f"/area-clienti/pec/{gone.public_id}/")
     expect(main).to_contain_text("Riacquistata")
     expect(page.get_by_role("link", name=BUY)).to_have_count(0)

@@ -120,8 +120,8 @@ def stop_on_the_way() -> None:
         at("in fulfilment", settle.OrderLine.objects.values_list("order_id", flat=True).get(public_id=source))
         return period
 
-    def _fulfilled(order, lines, boxes):
-        fulfilled(order, lines, boxes)
+    def _fulfilled(order, given, **facts):
+        fulfilled(order, given, **facts)
         at("before fulfilment is committed", order.pk)
 
     def _after_done(payment):
