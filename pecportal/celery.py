@@ -37,6 +37,7 @@ TIMETABLE: dict[str, tuple[str, dict[str, str] | int]] = {
     "payments: forget removed methods": ("payments.tasks.forget_removed", {"minute": "20", "hour": "4"}),
     "payments: close setups left open": ("payments.tasks.close_left_open_setups", {"minute": "25", "hour": "4"}),
     "mailboxes: tell the platform": ("mailboxes.tasks.sync_platform", 60),
+    "mailboxes: measure the space used": ("mailboxes.tasks.measure_space", 300),
     "lifecycle: what became of letters": ("lifecycle.tasks.read_outcomes", 60),
     "mail: send the queue": ("pecportal.tasks.send_mail", 60),
 }
