@@ -37,14 +37,14 @@ LIBRARIES = {
 class MailServers:
     """Both, in a folder of their own, until `stop`."""
 
-    def __init__(self, database: dict[str, object], *, role: str, password: str, relay: str = "") -> None:
+    def __init__(self, database: dict[str, object], *, role: str, password: str, relay: str = "", **more: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="pec-mail-"))
         self.folder.chmod(0o755)
         self.environment = {
             **os.environ, "PATH": PATH,
             "MAIL_DB_HOST": str(database["HOST"]), "MAIL_DB_PORT": str(database["PORT"]),
             "MAIL_DB_NAME": str(database["NAME"]), "MAIL_DB_ROLE": role, "MAIL_DB_PASSWORD": password,
-            "DOVEADM_KEY": KEY, "MAIL_RELAY": relay,
+            "DOVEADM_KEY": KEY, "MAIL_RELAY": relay, **more,
         }  # fmt: skip
         self.run("start")
         pairs = (line.split("=") for line in (self.folder / "ports").read_text().split())
