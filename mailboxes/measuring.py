@@ -125,7 +125,7 @@ def _tell_if_full(box: Mailbox, row: SpaceUsed) -> None:
     with transaction.atomic(durable=True):
         if mine.filter(warned_at=None).update(warned_at=clock.now()):
             whole = Mailbox.objects.select_related("address", "plan", "holder", "owner", "domain").get(pk=box.pk)
-            context = {"box": whole, "used": row, "percent": int(fullest * 100)}
+            context = {"box": whole, "used": row, "percent": round(fullest * 100)}
             mail.send("space_filling_up", to=contacts(whole), context=context)
 
 

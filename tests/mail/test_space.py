@@ -125,7 +125,7 @@ def test_a_downgrade_that_does_not_fit_is_put_off(mail_servers, rome_is, box):
 
 
 def warnings() -> list[str]:
-    return [mail.to[0] for mail in Email.objects.order_by("id") if "lo spazio è pieno" in mail.subject]
+    return [mail.to[0] for mail in Email.objects.order_by("id") if "dello spazio è occupato" in mail.subject]
 
 
 def measure_again() -> measuring.Measured:
