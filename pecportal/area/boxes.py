@@ -295,9 +295,7 @@ def cards(
     return [_card(box, today=today, used=used, again=again.get(box.pk), called_off=box.pk in off) for box in boxes]
 
 
-def _card(
-    box: Mailbox, *, today: date, used: dict[str, Usage], again: Standing | None, called_off: bool
-) -> BoxCard:
+def _card(box: Mailbox, *, today: date, used: dict[str, Usage], again: Standing | None, called_off: bool) -> BoxCard:
     mine = used.get(box.address.name)
     meters = []
     if mine is not None and box.phase == Phase.LIVE:

@@ -5,7 +5,7 @@ import pytest
 from mailboxes import measuring, telling
 from mailboxes.platform.local import LocalPlatform
 from mailboxes.rules import GB
-from pecportal.area.boxes import usage_of, with_details
+from pecportal.area.reading import usage_of, with_relations
 from tests.area.conftest import page_of
 
 pytestmark = pytest.mark.django_db
@@ -32,7 +32,7 @@ def test_the_mail_system_is_asked_for_what_was_never_measured(make_box, alice, p
     newer = make_box(alice, "nuovissima")
     platform.set_usage(newer.address.name, 3000)
     asked.clear()
-    boxes = list(with_details(type(known).objects.order_by("pk"), alice))
+    boxes = list(with_relations(type(known).objects.order_by("pk")))
     found = usage_of(boxes)
     assert asked == [[newer.address.name]]
     assert {name.partition("@")[0]: used.mailbox_bytes for name, used in found.items()} == {
