@@ -129,6 +129,27 @@ def test_what_is_delivered_is_there_and_what_is_sent_leaves(mail_servers, box):
         assert b"Buongiorno." in connection.fetch("1", "(BODY[])")[1][0][1]
 
 
+def test_what_is_sent_to_a_neighbour_goes_through_the_access_point_too(mail_servers, box, make_box, alice):
+    """It certifies: a message between two boxes of this machine is no exception."""
+    other = make_box(alice, "altra")
+    assert mail_servers.submit(box.address.name, PASSWORD, to=other.address.name) == (250, "")
+    until = time.monotonic() + 20
+    while time.monotonic() < until and not mail_servers.relay.taken:
+        time.sleep(0.1)
+    assert mail_servers.relay.told == [(other.address.name, "Prova")]
+    assert count(mail_servers, other.address.name) == 0
+
+
+def test_what_waited_since_before_midnight_is_not_delivered(mail_servers, rome_is, box):
+    """Dovecot refuses for itself, whatever Postfix has accepted before."""
+    rome_is(box.expires_on + timedelta(days=1))
+    with smtplib.LMTP(str(mail_servers.folder / "run" / "lmtp")) as connection:
+        connection.ehlo()
+        connection.mail("mittente@altrove.example")
+        code, text = connection.rcpt(box.address.name)
+        assert (code, text[:5]) == (550, b"5.1.1")
+
+
 def test_nobody_sends_as_another_box_or_without_signing_in(mail_servers, box, make_box, alice):
     other = make_box(alice, "altra")
     code, text = mail_servers.submit(box.address.name, PASSWORD, to="a@b.example", sender=other.address.name)

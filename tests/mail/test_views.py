@@ -4,6 +4,7 @@ from datetime import date, timedelta
 
 import psycopg
 import pytest
+from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
 from django.db import InternalError, NotSupportedError, connection
 from django.db.migrations import RunSQL
@@ -23,8 +24,9 @@ VIEWS = {"boxes", "passwords", "domains"}
 
 
 @pytest.fixture
-def role(settings, transactional_db):
-    settings.MAIL_DB_ROLE, settings.MAIL_DB_PASSWORD = MAIL_ROLE, MAIL_PASSWORD
+def role(settings, transactional_db, worker_id):
+    """A role of this worker of pytest-xdist: two that change the same one at once meet in the cluster's catalogue."""
+    settings.MAIL_DB_ROLE, settings.MAIL_DB_PASSWORD = f"{MAIL_ROLE}_{worker_id}", MAIL_PASSWORD
     for _twice in range(2):
         call_command("mail_role", verbosity=0)
 
@@ -33,7 +35,7 @@ def as_role(query: str, parameters: object = None) -> list[tuple]:
     """The rows that the mail servers' role gets. Raises psycopg.Error where it may not."""
     facts = connection.get_connection_params()
     facts = {name: facts[name] for name in ("host", "port", "dbname")}
-    with psycopg.connect(**facts, user=MAIL_ROLE, password=MAIL_PASSWORD, autocommit=True) as link:
+    with psycopg.connect(**facts, user=django_settings.MAIL_DB_ROLE, password=MAIL_PASSWORD, autocommit=True) as link:
         cursor = link.execute(query, parameters)
         return cursor.fetchall() if cursor.description else []
 
@@ -94,6 +96,17 @@ def test_a_function_that_leaks_sees_no_row_that_the_view_leaves_out(role, box, m
 def test_the_role_keeps_its_rights_when_a_migration_makes_the_views_anew(role, box):
     run(without_views(1, [RunSQL("ALTER TABLE mailboxes_mailbox ALTER COLUMN expires_on TYPE date")]))
     assert as_role("SELECT address FROM mail.boxes") == [("alice@pec.example",)]
+
+
+def test_a_user_who_may_make_no_roles_is_told_so(settings, transactional_db, worker_id):
+    settings.MAIL_DB_ROLE, settings.MAIL_DB_PASSWORD = f"altro_{worker_id}", MAIL_PASSWORD
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE ROLE piccolo_{worker_id}; SET ROLE piccolo_{worker_id}")
+        try:
+            with pytest.raises(CommandError, match="may make roles"):
+                call_command("mail_role")
+        finally:
+            cursor.execute(f"RESET ROLE; DROP ROLE piccolo_{worker_id}")
 
 
 def test_a_role_of_everything_is_refused_and_a_missing_password_too(settings, transactional_db):

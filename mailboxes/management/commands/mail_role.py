@@ -4,7 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connection
+from django.db import ProgrammingError, connection
 
 from mailboxes.platform import role
 
@@ -24,4 +24,8 @@ class Command(BaseCommand):
             role.ensure(settings.MAIL_DB_ROLE, settings.MAIL_DB_PASSWORD)
         except ValueError as error:
             raise CommandError(f"MAIL_DB_ROLE: {error}.") from error
+        except ProgrammingError as error:
+            raise CommandError(
+                f"PostgreSQL refuses; DATABASE_URL must name a user who may make roles: {error}"
+            ) from error
         self.stdout.write(f"The role {settings.MAIL_DB_ROLE} reads the views of the schema mail, and nothing else.")
