@@ -9,8 +9,8 @@ SECONDS_A_QUERY = 5  # what asks longer is lost, and must not keep a connection
 def ensure(role: str, password: str) -> None:
     """Make the role, or bring it to what it should be: its password, its rights, no more. Twice is once.
 
-    Its rights hold also for views that a migration makes anew. Roles belong to the whole cluster, so no migration may do
-    this. Raises ValueError before the migrations, and for a role that can do more than this one should;
+    Its rights hold also for views that a migration makes anew. Roles belong to the whole cluster, so no migration may
+    do this. Raises ValueError before the migrations, and for a role that can do more than this one should;
     ProgrammingError where the database's user may not make roles.
     """
     name = sql.Identifier(role)
