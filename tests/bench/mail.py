@@ -2,8 +2,8 @@
 
 The lookups are the texts of deploy/mail, sent as the mail servers' role, a connection kept open, one after the other: a
 sign-in over IMAP asks two, a message that arrives asks four; a figure is all that one of them waits for, the median of
-the quietest of ten rounds, because what else runs on the machine is not asked about. The 10,000 boxes have mail on a real
-Dovecot. The first measuring makes its indexes, which delivery would have made, so the second one counts.
+the quietest of ten rounds, because what else runs on the machine is not asked about. The 10,000 boxes have mail on a
+real Dovecot. The first measuring makes its indexes, which delivery would have made, so the second one counts.
 """
 
 from __future__ import annotations
