@@ -189,6 +189,8 @@ def _mail_servers(django_db_setup, django_db_blocker) -> Iterator[object]:
     yield servers
     servers.stop()
     relay.stop()
+    with django_db_blocker.unblock(), connection.cursor() as cursor:  # of processes that are not quite gone
+        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [MAIL_ROLE])
 
 
 @pytest.fixture
