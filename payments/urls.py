@@ -33,6 +33,7 @@ urlpatterns = [
     path(METHODS + "<uuid:method_id>/predefinito/", views.method_default, name="method_default", kwargs=PAY),
     path(METHODS + "<uuid:method_id>/rimuovi/", views.method_remove, name="method_remove", kwargs=PAY),
     path(ORDER, views.order, name="order", kwargs=PAY),
+    path(ORDER + "riepilogo.pdf", views.order_pdf, name="order_pdf", kwargs=PAY),
     path(ORDER + "esito/", views.outcome, name="outcome", kwargs=PAY),
     path(ORDER + "paga/", views.pay, name="pay", kwargs=PAY),
     path(ORDER + "bonifico/", views.transfer, name="transfer", kwargs=PAY),
