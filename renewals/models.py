@@ -139,6 +139,8 @@ class Order(models.Model):
                 condition=Q(status="fulfilled", collected_at=None),
                 name="order_to_collect",
             ),
+            # What was given lately, for who makes its invoice.
+            models.Index(fields=["fulfilled_at"], condition=Q(fulfilled_at__isnull=False), name="order_given_lately"),
         ]
 
     def __str__(self) -> str:

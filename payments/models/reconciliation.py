@@ -33,6 +33,10 @@ class Difference(models.Model):
         DOMAIN_DATES_DISAGREE = "domain_dates", _("Domini con date diverse dai periodi")
         RECEIPT_UNMATCHED = "receipt", _("Accrediti da abbinare da più di 2 giorni")
         COMMITMENT_UNCOLLECTED = "uncollected", _("Impegni non incassati")
+        ORDER_WITHOUT_INVOICE = "no_invoice", _("Ordini senza fattura")
+        REFUND_WITHOUT_NOTE = "no_note", _("Rimborsi senza nota di credito")
+        INVOICE_LATE = "late_invoice", _("Fatture non ancora a SdI oltre i 12 giorni")
+        NUMBER_MISSING = "numbers", _("Numeri di fattura mancanti")
 
     about = models.CharField(_("controllo"), max_length=12, choices=Check.choices)
     object_id = models.BigIntegerField()  # of the model that the check is about (payments.reconciliation)
