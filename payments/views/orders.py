@@ -16,6 +16,7 @@ from payments import auto_renewal as automatic
 from payments import flows, papers, withdrawal
 from payments.domain_words import domain_of
 from payments.forms import CancelForm
+from payments.invoicing import shown as invoices
 from payments.models import AutoRenewal
 from payments.outcome import Panel, panel
 from payments.screens import (
@@ -65,7 +66,7 @@ def order(request: HttpRequest, number: str, **kwargs: object) -> HttpResponse:
     shown = _shown(request, found)
     context = {
         **shown, "next": [line for line in shown["panel"].next if not line.done],
-        "state_look": STATE_LOOKS.get(found.status, "cancellata"),
+        "state_look": STATE_LOOKS.get(found.status, "cancellata"), "invoices": invoices.of_order(found, user),
         "withdraw_until": withdrawal.until(found, user=user, today=clock.today()),
         "free_until": withdrawal.free_until(found, user=user, today=clock.today()),
     }  # fmt: skip
