@@ -8,6 +8,7 @@ from celery import shared_task
 from django.conf import settings
 
 from payments import auto_renewal, charging, reconciliation, refunds, setups, sync, wallet
+from payments.invoicing import answers, sending, sweeps
 from payments.models import ProviderEvent
 from payments.providers import PROVIDERS
 from pecportal import clock
@@ -86,3 +87,23 @@ def work_off_left_over() -> None:
 @shared_task
 def reconcile() -> None:
     reconciliation.run()
+
+
+@shared_task
+def issue_invoices() -> None:
+    sweeps.sweep()
+
+
+@shared_task
+def issue_what_was_left() -> None:
+    sweeps.sweep_all()
+
+
+@shared_task
+def send_invoices() -> None:
+    sending.send_due()
+
+
+@shared_task
+def read_sdi_receipts() -> None:
+    answers.take_all()

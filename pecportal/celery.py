@@ -36,6 +36,13 @@ TIMETABLE: dict[str, tuple[str, dict[str, str] | int]] = {
     "payments: automatic renewals, catch up": ("payments.tasks.charge_due", {"minute": "40", "hour": "*/3"}),
     "payments: forget removed methods": ("payments.tasks.forget_removed", {"minute": "20", "hour": "4"}),
     "payments: close setups left open": ("payments.tasks.close_left_open_setups", {"minute": "25", "hour": "4"}),
+    "invoices: number and write": ("payments.tasks.issue_invoices", 60),
+    "invoices: what was left": (  # 02:00–03:00 left out
+        "payments.tasks.issue_what_was_left",
+        {"minute": "50", "hour": "0,3,6,9,12,15,18,21"},
+    ),
+    "invoices: send to SdI": ("payments.tasks.send_invoices", 60),
+    "invoices: receipts of SdI": ("payments.tasks.read_sdi_receipts", 300),
     "mailboxes: tell the platform": ("mailboxes.tasks.sync_platform", 60),
     "lifecycle: what became of letters": ("lifecycle.tasks.read_outcomes", 60),
     "mail: send the queue": ("pecportal.tasks.send_mail", 60),

@@ -1,6 +1,6 @@
 """All settings, in sections. What differs between installations comes from the environment; README.md has the table."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,17 @@ def secret(name: str) -> str:
     if PRODUCTION:
         raise ImproperlyConfigured(f"{name} is not set: in production every secret must be given in the environment.")
     return f"development-only-{name.lower()}-not-a-secret-0123456789abcdef"
+
+
+def day(name: str, default: str, *, otherwise: str = "") -> date | None:
+    """A date, or None for `otherwise`."""
+    value = env.str(name, default=default)
+    if value in ("", otherwise):
+        return None
+    try:
+        return date.fromisoformat(value)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} is a date such as 2027-01-31, not {value!r}.") from error
 
 
 def folder(name: str, default: Path) -> Path:
@@ -118,6 +129,34 @@ PAYPAL_CERT_ORIGINS = env.list(
     "PAYPAL_CERT_ORIGINS", default=["https://api.paypal.com", "https://api.sandbox.paypal.com"]
 )
 VAT_RATE = Decimal("0.22")  # what catalogue.install() seeds; the dated rates in force are rows
+
+# --- E-invoices -------------------------------------------------------------------------------------------------------
+# Money from this day on is invoiced from here; `never`: another system does it, and nothing below is looked at.
+INVOICES_FROM = day("INVOICES_FROM", "" if PRODUCTION else "2020-01-01", otherwise="never")
+INVOICES_DECIDED = bool(env.str("INVOICES_FROM", default="" if PRODUCTION else "2020-01-01"))
+INVOICE_SERIES = env.str("INVOICE_SERIES", default="PEC")
+_example = not PRODUCTION
+SELLER_NAME = env.str("SELLER_NAME", default="Posta Esempio S.p.A." if _example else "")
+SELLER_PARTITA_IVA = env.str("SELLER_PARTITA_IVA", default="01234560157" if _example else "")
+SELLER_CODICE_FISCALE = env.str("SELLER_CODICE_FISCALE", default=SELLER_PARTITA_IVA)
+SELLER_ADDRESS = env.str("SELLER_ADDRESS", default="via dell'Industria 7" if _example else "")
+SELLER_POSTAL_CODE = env.str("SELLER_POSTAL_CODE", default="20121" if _example else "")
+SELLER_CITY = env.str("SELLER_CITY", default="Milano" if _example else "")
+SELLER_PROVINCE = env.str("SELLER_PROVINCE", default="MI" if _example else "")
+SELLER_REGIME = env.str("SELLER_REGIME", default="RF01")
+SELLER_REA = env.str("SELLER_REA", default="MI-1234567" if _example else "")
+SELLER_CAPITAL = env.str("SELLER_CAPITAL", default="1000000.00" if _example else "")
+SELLER_SOLE_SHAREHOLDER = env.str("SELLER_SOLE_SHAREHOLDER", default="")
+SELLER_IN_LIQUIDATION = env.bool("SELLER_IN_LIQUIDATION", default=False)
+SPLIT_PAYMENT_UNTIL = day("SPLIT_PAYMENT_UNTIL", "2026-06-30", otherwise="always")  # last day (art. 17-ter DPR 633/1972)
+SIGNING_KEY = env.str("SIGNING_KEY", default="")  # a PKCS#12 file
+SIGNING_PASSWORD = env.str("SIGNING_PASSWORD", default="")
+SDI_ROAD = env.str("SDI_ROAD", default="" if PRODUCTION else "folder")
+SDI_TRANSMITTER = env.str("SDI_TRANSMITTER", default="")
+SDI_FOLDER = Path(env.str("SDI_FOLDER", default=str(VAR_DIR / "sdi")))
+SDI_MAIL_URL = env.str("SDI_MAIL_URL", default="")
+SDI_MAIL_FROM = env.str("SDI_MAIL_FROM", default="")
+SDI_MAIL_TO = env.str("SDI_MAIL_TO", default="sdi01@pec.fatturapa.it")
 
 # --- Applications -----------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [

@@ -9,7 +9,7 @@ from django.conf import settings
 SETTINGS = settings.BASE_DIR / "pecportal" / "settings.py"
 README = settings.BASE_DIR / "README.md"
 EXAMPLE = settings.BASE_DIR / ".env.example"
-READERS = {"secret", "folder"}  # settings.py's own, beside env.str, env.bool …
+READERS = {"secret", "folder", "day"}  # settings.py's own, beside env.str, env.bool …
 
 
 def read_by_settings(source: str) -> set[str]:

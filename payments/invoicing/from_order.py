@@ -8,14 +8,15 @@ from itertools import accumulate
 
 from django.db.models import Prefetch, prefetch_related_objects
 
+from accounts.models import InvoiceAddressee
 from payments.giving_back import gross_of
 from payments.invoicing.document import HUNDRED, Document, Kind, Line, Means, Paid, Purchase, Seller, buyer_of
 from payments.models import Allocation, Commitment
 from payments.transfer import BY_BANK, POSTAL
 from pecportal import clock
 from renewals import pricing
-from renewals.models import BillingSnapshot, Order, OrderLine
 from renewals.models import Kind as OrderKind
+from renewals.models import Order, OrderLine
 
 PUBLIC_BODY_DAYS = 30  # art. 4 D.Lgs. 231/2002: within thirty days of the invoice
 NOT_GIVEN = (OrderLine.Status.REFUNDED, OrderLine.Status.CLOSED)
@@ -52,10 +53,13 @@ def of_order(order: Order, *, seller: Seller, number: str, issued_on: date, prog
     return draft(order, seller=seller, number=number, issued_on=issued_on, progressive=progressive)
 
 
-def draft(order: Order, *, seller: Seller, number: str, issued_on: date, progressive: str) -> Document:
-    """As of_order, of an order in any state: what its invoice would say, to be checked before money moves."""
+def draft(
+    order: Order, *, seller: Seller, number: str, issued_on: date, progressive: str,
+    billing: InvoiceAddressee | None = None,
+) -> Document:  # fmt: skip
+    """As of_order, of an order in any state. `billing`: to whom, where that is not as the order has it."""
     prefetch_related_objects([order], *FACTS)
-    billing: BillingSnapshot | None = getattr(order, "billing", None)
+    billing = billing or getattr(order, "billing", None)
     if billing is None:
         raise NotInvoiceableError(f"order {order.number} has no billing data")
     lines = [line for line in order.lines.all() if line.status not in NOT_GIVEN]
@@ -65,7 +69,7 @@ def draft(order: Order, *, seller: Seller, number: str, issued_on: date, progres
     split = commitment is not None and commitment.split_payment
     sums = _sums(order)
     due = sums.taxable if split else sums.taxable + sums.vat
-    reference, reason = _reference(order, commitment)
+    reference, reason = reference_of(order)
     return Document(
         kind=Kind.INVOICE, number=number, issued_on=issued_on, progressive=progressive, seller=seller,
         buyer=buyer_of(billing), lines=_lines(order, lines, sums.taxable), vat_rate=order.vat_rate * HUNDRED,
@@ -157,8 +161,9 @@ def _bank(order: Order) -> Means:
     return Means.POSTAL if order.method == POSTAL else Means.TRANSFER
 
 
-def _reference(order: Order, commitment: Commitment | None) -> tuple[Purchase | None, str]:
+def reference_of(order: Order) -> tuple[Purchase | None, str]:
     """The body's reference, and the causale. What does not fit IdDocumento is told in the causale alone."""
+    commitment: Commitment | None = getattr(order, "commitment", None)
     said = f"Ordine {order.number} del {clock.rome_date(order.confirmed_at):%d/%m/%Y}"
     if commitment is None:
         return None, said
