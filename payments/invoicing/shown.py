@@ -11,7 +11,7 @@ from payments.models import Invoice
 from renewals.models import Order
 
 State = Invoice.State
-ON_THE_WAY = frozenset({State.NUMBERED, State.TO_SIGN, State.READY, State.SENDING, State.UNKNOWN})
+ON_THE_WAY = frozenset({State.WAITING, State.NUMBERED, State.TO_SIGN, State.READY, State.SENDING, State.UNKNOWN})
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,9 @@ class InvoiceRow:
 def rows(invoices: Iterable[Invoice]) -> list[InvoiceRow]:
     """Rows of invoices read `with_notes`."""
     return [
-        InvoiceRow(
-            invoice, standing(invoice), notes=[InvoiceRow(note, standing(note)) for note in getattr(invoice, "notes", [])]
-        )
+        InvoiceRow(invoice, standing(invoice), [InvoiceRow(n, standing(n)) for n in getattr(invoice, "notes", [])])
         for invoice in invoices
-    ]  # fmt: skip
+    ]
 
 
 def of_order(order: Order, user: User) -> list[InvoiceRow]:

@@ -42,5 +42,5 @@ def invoice_xml(request: HttpRequest, invoice_id: object, **kwargs: object) -> H
 
 
 def xml_response(content: bytes, name: str) -> HttpResponse:
-    kind = "application/pkcs7-mime" if name.endswith(".p7m") else "application/xml"
-    return HttpResponse(content, content_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return HttpResponse(content, content_type="application/xml", headers=headers)
