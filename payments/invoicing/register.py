@@ -145,26 +145,20 @@ class YearOfNumbers:
 def numbers_by_year() -> list[YearOfNumbers]:
     """Every series and year, latest first: three queries, and one more where a number is missing."""
     counted = (
-        Invoice.objects.filter(number__isnull=False).order_by("-year", "series").values("series", "year")
-        .annotate(
-            documents=Count("id"), different=Count("number", distinct=True), first=Min("number"), last=Max("number")
-        )
+        Invoice.objects.filter(number__isnull=False, year__isnull=False).order_by().values_list("series", "year")
+        .annotate(Count("id"), Count("number", distinct=True), Min("number"), Max("number"))
     )  # fmt: skip
-    found = {(row["series"], row["year"]): row for row in counted}
-    taken = {
-        (counter.series, counter.year): counter.last
-        for counter in InvoiceCounter.objects.exclude(series=InvoiceCounter.FILES, year=0)
-    }
-    nothing = {"documents": 0, "different": 0, "first": 0, "last": 0}
-    return [
-        _year(series, year, found.get((series, year), nothing), taken.get((series, year), 0))
-        for series, year in sorted({*found, *taken}, key=lambda key: (-key[1], key[0]))
-    ]
+    found = {(series, year or 0): counts for series, year, *counts in counted}
+    counters = InvoiceCounter.objects.exclude(series=InvoiceCounter.FILES, year=0)
+    taken = {(series, year): last for series, year, last in counters.values_list("series", "year", "last")}
+    years = sorted({*found, *taken}, key=lambda key: (-key[1], key[0]))
+    return [_year(*key, found.get(key, [0, 0, 0, 0]), taken.get(key, 0)) for key in years]
 
 
-def _year(series: str, year: int, row: dict[str, int], taken: int) -> YearOfNumbers:
-    whole = row["different"] == row["last"] == taken
+def _year(series: str, year: int, counts: list[int], taken: int) -> YearOfNumbers:
+    documents, different, first, last = counts
+    whole = different == last == taken
     return YearOfNumbers(
-        series=series, year=year, documents=row["documents"], first=row["first"], last=row["last"], taken=taken,
-        missing=() if whole else tuple(numbering.gaps(series, year)), twice=row["documents"] - row["different"],
+        series=series, year=year, documents=documents, first=first, last=last, taken=taken,
+        missing=() if whole else tuple(numbering.gaps(series, year)), twice=documents - different,
     )  # fmt: skip

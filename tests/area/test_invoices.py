@@ -59,8 +59,8 @@ def test_credit_notes_stand_under_their_invoice(see, alice, paid, invoice):
 
 STANDINGS = {
     State.WAITING: "In preparazione", State.NUMBERED: "In preparazione", State.TO_SIGN: "In preparazione",
-    State.READY: "In preparazione", State.SENDING: "In preparazione", State.UNKNOWN: "In preparazione", State.SENT: "Trasmessa",
-    State.DELIVERED: "Consegnata", State.UNDELIVERED: "Emessa", State.ACCEPTED: "Accettata",
+    State.READY: "In preparazione", State.SENDING: "In preparazione", State.UNKNOWN: "In preparazione",
+    State.SENT: "Trasmessa", State.DELIVERED: "Consegnata", State.UNDELIVERED: "Emessa", State.ACCEPTED: "Accettata",
     State.REJECTED: "In correzione", State.REFUSED: "Rifiutata", State.IMPOSSIBLE: "Emessa",
 }  # fmt: skip
 
@@ -101,7 +101,7 @@ def test_the_files(signed_in, alice, invoice):
     client = signed_in(alice)
     xml = client.get(path(invoice, "fattura.xml"))
     assert (xml.content, xml["Content-Type"]) == (bytes(invoice.xml), "application/xml")
-    assert xml["Content-Disposition"] == 'attachment; filename="IT01234560157_00017.xml"'
+    assert xml["Content-Disposition"] == 'attachment; filename="IT01234560157_T0017.xml"'
     pdf = client.get(path(invoice, "copia.pdf"))
     assert (pdf.content[:5], pdf["Content-Type"]) == (b"%PDF-", "application/pdf")
     assert pdf["Content-Disposition"] == 'inline; filename="PEC-2026-17.pdf"'

@@ -3,10 +3,10 @@
 from datetime import date, timedelta
 from decimal import Decimal
 
-from payments.invoicing.document import Document, Kind, credit_note
+from payments.invoicing.document import Document, credit_note
 from payments.invoicing.from_order import draft
 from payments.invoicing.xml import write
-from payments.models import Invoice
+from payments.models import Invoice, InvoiceCounter
 from renewals.models import Order
 from tests.payments.invoicing.population import DAY, SELLER
 
@@ -42,7 +42,8 @@ def _row(document: Document, order: Order, *, number: int, on: date, state: str,
         "number": number, "document_date": on, "money_on": on, "due_on": on + timedelta(12),
         "vat_rate": document.vat_rate, "taxable": document.taxable, "vat": document.vat, "total": document.total,
         "split_payment": document.split_payment, "state": state,
-        "xml": write(document), "file_name": f"IT{SELLER.codice_fiscale}_{number:05}.xml",
+        "xml": write(document), "file_name": f"IT{SELLER.codice_fiscale}_T{number:04}.xml",
     }  # fmt: skip
-    assert document.kind in Kind
+    counter, _new = InvoiceCounter.objects.get_or_create(series=SERIES, year=on.year, defaults={"last": number})
+    InvoiceCounter.objects.filter(pk=counter.pk, last__lt=number).update(last=number)
     return Invoice.objects.create(**{**facts, **changes})
