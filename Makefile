@@ -108,7 +108,9 @@ check: setup system
 		DATABASE_URL=postgres://pecportal:password@localhost/pecportal DATABASE_POOL=9 REDIS_URL=redis://localhost/0 BROKER_URL=redis://localhost/1 \
 		EMAIL_URL=smtp+tls://user:password@localhost:587 OPS_EMAIL=ops@provider.it DEFAULT_FROM_EMAIL=noreply@provider.it \
 		PROVIDER_SUPPORT_EMAIL=assistenza@provider.it PROVIDER_PRIVACY_URL=https://provider.it/privacy \
-		PAYMENT_PROVIDERS=transfer BANK_IBAN=IT60X0542811101000000123456 "$$@" && rm -rf "$$folder"
+		PAYMENT_PROVIDERS=transfer BANK_IBAN=IT60X0542811101000000123456 INVOICES_FROM=2027-01-01 SDI_ROAD=folder \
+		SELLER_NAME="Provider S.p.A." SELLER_PARTITA_IVA=01234560157 SELLER_ADDRESS="via Roma 1" SELLER_POSTAL_CODE=20121 \
+		SELLER_CITY=Milano SELLER_PROVINCE=MI "$$@" && rm -rf "$$folder"
 	}
 	step "ruff: mistakes" $(PYTHON) -m ruff check
 	step "ruff: format" $(PYTHON) -m ruff format --check --quiet

@@ -21,6 +21,7 @@ from lifecycle.models import Alarm, DeletionStop, Letter, LifecycleRun, Notice
 from lifecycle.stages import STAGES
 from mailboxes.models import BoxEvent, Mailbox
 from mailboxes.models.boxes import Phase
+from payments.invoicing import watching
 from pecportal import clock, mail
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 CLOCK, LATE, INTERRUPTED, FAILED = "clock", "late", "interrupted", "failed"
 DELETION_STOP, PURGE, LETTERS, NOTICES = "deletion_stop", "purge", "letters", "notices"
+INVOICES, UNDECIDED, SDI = "invoices", "undecided", "sdi"
 DONE_BY = time(1, 15)  # of Rome: the run of the day begins at 00:05 and should be over by one
 NOT_TAKEN_UP = rules.STALE_AFTER + timedelta(minutes=10)  # a worker looks every five minutes for what was interrupted
 WAITS_TOO_LONG = timedelta(hours=1)
@@ -67,6 +69,18 @@ WORDS: "dict[str, tuple[StrOrPromise, StrOrPromise]]" = {
         gettext_lazy("Avvisi dovuti e non inviati da più di un'ora"),
         gettext_lazy("Controlla il worker e il giro degli avvisi nei giri giornalieri."),
     ),
+    INVOICES: (
+        gettext_lazy("Fatture da inviare a SdI entro due giorni, o già in ritardo"),
+        gettext_lazy("Apri le fatture da completare, da firmare, da inviare o scartate: la più urgente è la prima."),
+    ),
+    UNDECIDED: (
+        gettext_lazy("Ordini pagati da dieci giorni e ancora da decidere"),
+        gettext_lazy("Decidi gli ordini da verificare: la fattura è dovuta entro dodici giorni dal pagamento."),
+    ),
+    SDI: (
+        gettext_lazy("Invii a SdI da verificare"),
+        gettext_lazy("Guarda gli invii senza esito certo, quelli che non partono e le ricevute non riconosciute."),
+    ),
 }
 
 
@@ -80,7 +94,7 @@ def words(alarm: Alarm) -> tuple[str, str]:
 def watch() -> None:
     """Raise what is wrong and was not, clear what was and is no more."""
     now = clock.now()
-    wrong = {**dict(_wrong_clock(now) or _wrong_runs(now)), **dict(_waiting(now))}
+    wrong = {**dict(_wrong_clock(now) or _wrong_runs(now)), **dict(_waiting(now)), **dict(_invoices(now))}
     for key, detail in wrong.items():
         raise_one(key, detail)
     for key in Alarm.objects.filter(cleared_at=None).exclude(key__in=wrong).values_list("key", flat=True):
@@ -173,3 +187,14 @@ def _waiting(now: datetime) -> Iterator[tuple[str, str]]:
         yield LETTERS, str(letters)
     if notices := Notice.objects.filter(state=Notice.State.DUE, created_at__lt=since).count():
         yield NOTICES, str(notices)
+
+
+def _invoices(now: datetime) -> Iterator[tuple[str, str]]:
+    near = watching.near_the_end(clock.rome_date(now))
+    if first := near.first():
+        yield INVOICES, f"{near.count()}, {first.due_on}"
+    if orders := watching.undecided(now).count():
+        yield UNDECIDED, str(orders)
+    stuck, receipts = watching.stuck_on_the_way(now).count(), watching.not_understood(now).count()
+    if stuck or receipts:
+        yield SDI, f"{stuck} / {receipts}"

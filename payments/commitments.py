@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import FiscalIdentity, User
 from payments import flows
+from payments.invoicing import configuration
 from payments.models import Commitment, Payment
 from pecportal import clock
 from pecportal.errors import RefusedError
@@ -65,6 +66,8 @@ def register(
         raise RefusedError(_("Scrivi il numero o protocollo dell'impegno, al massimo 60 caratteri."))
     if on > clock.today():
         raise RefusedError(_("La data dell'impegno è nel futuro: controllala."))
+    if split_payment and not configuration.split_payment_holds(clock.today()):
+        raise RefusedError(_("La scissione dei pagamenti non è più in vigore: togli la spunta (SPLIT_PAYMENT_UNTIL)."))
     _check(Order.objects.get(pk=order_id))  # before an attempt is closed for nothing
     flows.close_live_attempt(order_id)
     with transaction.atomic(durable=True):

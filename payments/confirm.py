@@ -21,6 +21,7 @@ from mailboxes.models import Mailbox
 from mailboxes.rules import MAX_YEARS
 from payments import begin, methods
 from payments.consent import next_charge_of
+from payments.invoicing import early
 from pecportal import clock
 from pecportal.errors import RefusedError
 from renewals import flows, wizard
@@ -200,6 +201,8 @@ class _Step:
     def place(self, form: ConfirmForm) -> HttpResponse | None:
         """Place the order and go on to pay it; None when the page has to be shown again, with its sentence."""
         data = form.cleaned_data
+        if not self._invoice_possible(form):
+            return None
         try:
             order = self.road.place(
                 box=self.box,
@@ -229,6 +232,21 @@ class _Step:
         wizard.drop(self.request, self.box)
         method = form.methods[data["method"]]
         return go_and_pay(self.request, order, method=method, opted_out=form.opted_out)
+
+    def _invoice_possible(self, form: ConfirmForm) -> bool:
+        """Whether SdI would take the invoice; else the form says what the account has to mend, and keeps what it has.
+
+        A mailbox login cannot mend the account's data, nor see them (R1): its order goes on.
+        """
+        if self.user.is_mailbox:
+            return True
+        data, prices = form.cleaned_data, shown_on(self.today).prices
+        quote = self.road.quote(self.box, choice=self.choice, years=data["years"], prices=prices)
+        found = early.problems(self.box.owner, quote.totals, back=self.request.path)
+        early.show(form, found)
+        if found:
+            drafts.save(self.request, str(self.user.pk), self.request.path)
+        return not found
 
 
 def go_and_pay(request: HttpRequest, order: Order, *, method: methods.Method, opted_out: bool) -> HttpResponse:

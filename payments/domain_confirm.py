@@ -14,6 +14,7 @@ from mailboxes.catalogue import forget_shown, shown_on
 from mailboxes.models import Domain
 from payments import methods
 from payments.confirm import OrderForm, go_and_pay, ip_of
+from payments.invoicing import early
 from pecportal import clock
 from pecportal.errors import RefusedError
 from renewals import domain_wizard, domains, wizard
@@ -50,14 +51,18 @@ def confirm(request: HttpRequest, domain: Domain) -> HttpResponse:
     return render(request, "payments/domain_confirm.html", _context(domain, answers, form))
 
 
+def _quote(domain: Domain, answers: DomainAnswers) -> domains.DomainQuote:
+    count, prices = domains.boxes_of(domain).count(), shown_on(clock.today()).prices
+    return domains.quote(domain=domain, boxes=count, years=answers.years, prices=prices)
+
+
 def _form(domain: Domain, typed: Any) -> DomainForm:
     offered = methods.methods(delete_from=domain.delete_from, today=clock.today(), kind=Kind.DOMAIN_RENEWAL)
     return DomainForm(typed, choices=offered)
 
 
 def _context(domain: Domain, answers: DomainAnswers, form: DomainForm) -> dict[str, object]:
-    count = domains.boxes_of(domain).count()
-    quote = domains.quote(domain=domain, boxes=count, years=answers.years, prices=shown_on(clock.today()).prices)
+    quote = _quote(domain, answers)
     billing = getattr(domain.owner, "billing", None)
     return {
         **domain_wizard.frame(domain, current=3, quote=quote),
@@ -74,6 +79,11 @@ def _context(domain: Domain, answers: DomainAnswers, form: DomainForm) -> dict[s
 def _place(request: HttpRequest, domain: Domain, answers: DomainAnswers, form: DomainForm) -> HttpResponse | None:
     """Place the order and go on to pay it; None when the page has to be shown again, with its sentence."""
     data = form.cleaned_data
+    totals = _quote(domain, answers).totals
+    if found := early.problems(domain.owner, totals, back=request.path):
+        early.show(form, found)
+        drafts.save(request, str(wizard.signed_in(request).pk), request.path)
+        return None
     try:
         order = domains.place_domain_renewal(
             domain_id=domain.pk, user=wizard.signed_in(request), years=answers.years, email=answers.email,

@@ -17,7 +17,19 @@ from django.utils.translation import gettext as _
 from mailboxes import domains, reversals
 from mailboxes.models import Domain, Mailbox, PaidPeriod
 from payments import flows, sync
-from payments.models import Allocation, Commitment, Difference, Payment, ProviderEvent, Receipt, Reconciliation, Refund
+from payments.invoicing import issue, notes, watching
+from payments.models import (
+    Allocation,
+    Commitment,
+    Difference,
+    Invoice,
+    InvoiceCounter,
+    Payment,
+    ProviderEvent,
+    Receipt,
+    Reconciliation,
+    Refund,
+)  # fmt: skip
 from pecportal import clock
 from pecportal.errors import RefusedError
 from renewals.models import HALF_CENT, Kind, Order, OrderLine
@@ -123,6 +135,28 @@ def _commitment_uncollected() -> Found:
         yield commitment.pk, str(commitment)
 
 
+def _order_without_invoice() -> Found:
+    for order in watching.without_invoice(clock.now()):
+        yield order.pk, _("ordine %(order)s, %(status)s") % {"order": order, "status": order.get_status_display()}
+
+
+def _refund_without_note() -> Found:
+    for refund in watching.without_note(clock.now()):
+        yield refund.pk, _("ordine %(order)s, rimborso %(refund)s") % {"order": refund.order, "refund": refund.pk}
+
+
+def _invoice_late() -> Found:
+    late = Invoice.objects.to_send().filter(due_on__lt=clock.today()).select_related("order")
+    for invoice in late:
+        facts = {"invoice": invoice, "state": invoice.get_state_display(), "day": invoice.due_on}
+        yield invoice.pk, _("%(invoice)s, %(state)s, da inviare entro il %(day)s") % facts
+
+
+def _number_missing() -> Found:
+    for counter, gone in watching.missing_numbers():
+        yield counter.pk, f"{counter.series}-{counter.year}: {', '.join(map(str, gone[:20]))}"
+
+
 def _fulfil(line_id: int) -> None:
     flows.after_paid(OrderLine.objects.values_list("order_id", flat=True).get(pk=line_id))
 
@@ -133,6 +167,14 @@ def _ask(payment_id: int) -> None:
 
 def _restore_dates(box_id: int) -> None:
     reversals.restore_dates(box_id=box_id, today=clock.today())
+
+
+def _issue(order_id: int) -> None:
+    issue.issue(order_id)
+
+
+def _issue_note(refund_id: int) -> None:
+    notes.issue_note(refund_id)
 
 
 def _restore_domain_dates(domain_id: int) -> None:
@@ -179,6 +221,20 @@ def rules() -> dict[str, Rule]:
         Check.COMMITMENT_UNCOLLECTED: Rule(
             _commitment_uncollected, Commitment, None,
             _("Apri l'ordine: sollecita l'ente, oppure registra l'accredito che è arrivato."),
+        ),
+        Check.ORDER_WITHOUT_INVOICE: Rule(
+            _order_without_invoice, Order, _issue,
+            _("Ripara: emette la fattura. Un ordine da verificare va prima deciso: ha al massimo dodici giorni."),
+        ),
+        Check.REFUND_WITHOUT_NOTE: Rule(
+            _refund_without_note, Refund, _issue_note, _("Ripara: emette la nota di credito del rimborso.")
+        ),
+        Check.INVOICE_LATE: Rule(
+            _invoice_late, Invoice, None, _("Apri la fattura: correggi quello che manca e inviala subito.")
+        ),
+        Check.NUMBER_MISSING: Rule(
+            _number_missing, InvoiceCounter, None,
+            _("Qualcuno ha tolto delle righe dal database: recuperale da una copia di sicurezza."),
         ),
     }  # fmt: skip
 

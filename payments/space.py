@@ -19,6 +19,7 @@ from mailboxes.catalogue import forget_shown, shown_on
 from mailboxes.models import Mailbox
 from payments import methods
 from payments.confirm import OrderForm, go_and_pay, ip_of
+from payments.invoicing import early
 from pecportal import clock
 from pecportal.errors import RefusedError
 from renewals import space, standing, wizard
@@ -138,6 +139,8 @@ def _context(form: SpaceForm) -> dict[str, object]:
 
 def _place(request: HttpRequest, box: Mailbox, form: SpaceForm) -> HttpResponse | None:
     data, (mailbox_gb, archive_gb) = form.cleaned_data, form.wanted()
+    if not _invoice_possible(request, form):
+        return None
     try:
         order = space.place_space(
             box_id=box.pk, user=wizard.signed_in(request), mailbox_gb=mailbox_gb, archive_gb=archive_gb,
@@ -149,3 +152,15 @@ def _place(request: HttpRequest, box: Mailbox, form: SpaceForm) -> HttpResponse 
         form.add_error(None, str(error))
         return None
     return go_and_pay(request, order, method=form.methods[data["method"]], opted_out=True)
+
+
+def _invoice_possible(request: HttpRequest, form: SpaceForm) -> bool:
+    """As on the third screen of the wizard: what SdI would refuse is said before the order, to the account."""
+    user, quote = wizard.signed_in(request), _context(form)["quote"]
+    if user.is_mailbox or not isinstance(quote, space.SpaceQuote):
+        return True
+    found = early.problems(form.box.owner, quote.totals, back=request.path)
+    early.show(form, found)
+    if found:
+        drafts.save(request, str(user.pk), request.path)
+    return not found

@@ -35,6 +35,8 @@ def _isolated(settings, tmp_path):
     """Each test has a folder of its own for what the local platform, the sandbox and the mail queue keep."""
     settings.VAR_DIR = tmp_path
     settings.EMAIL_FILE_PATH = str(tmp_path / "mail")
+    settings.SDI_FOLDER = tmp_path / "sdi"
+    settings.SPLIT_PAYMENT_UNTIL = None  # in force for ever: tests say themselves when it is over
     cache.clear()
 
 

@@ -1,12 +1,14 @@
 """What production refuses: each wrong value gives its error once, and a right installation gives none."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from payments.invoicing import start as invoicing_start
 from pecportal import checks
 
 SECRET, OTHER_SECRET = "a" * 60, "b" * 60
@@ -45,6 +47,11 @@ RIGHT = {
     "DEFAULT_FROM_EMAIL": "Provider <noreply@provider.it>",
     "PROVIDER_SUPPORT_EMAIL": "assistenza@provider.it",
 }
+INVOICES = {
+    "INVOICES_FROM": "2027-01-01", "SELLER_NAME": "Provider S.p.A.", "SELLER_PARTITA_IVA": "01234560157",
+    "SELLER_ADDRESS": "via Roma 1", "SELLER_POSTAL_CODE": "20121", "SELLER_CITY": "Milano", "SELLER_PROVINCE": "MI",
+    "SELLER_REA": "MI-1234567", "SELLER_CAPITAL": "1000000.00", "SDI_ROAD": "folder",
+}  # fmt: skip
 STRIPE = {"PAYMENT_PROVIDERS": ["stripe", "transfer"]}
 WRONG = [
     ("E001", {"GRACE_DAYS": 0}),
@@ -168,6 +175,7 @@ def production(**changes):
         "PEC_DOMAINS": "pec.provider.it",
         "DEBUG": "false",
         "PAYMENT_PROVIDERS": "transfer",
+        **INVOICES,
         **changes,
     }
 
@@ -207,6 +215,38 @@ def test_commands_refuse_to_run():
     ended = start("manage.py", "migrate", PAYMENT_PROVIDERS="sandbox")
     assert ended.returncode == 1
     assert "anybody could renew without paying" in ended.stderr
+
+
+WRONG_INVOICES = [
+    ("E040", {"INVOICES_FROM": ""}),
+    ("E041", {"SELLER_NAME": ""}),
+    ("E041", {"SELLER_PARTITA_IVA": "01234560158"}),
+    ("E041", {"SELLER_REA": "Milano 12"}),
+    ("E041", {"SELLER_CAPITAL": "un milione"}),
+    ("E041", {"SELLER_SOLE_SHAREHOLDER": "forse"}),
+    ("E042", {"INVOICE_SERIES": "pec/1"}),
+    ("E043", {"SDI_ROAD": ""}),
+    ("E043", {"SDI_ROAD": "mail"}),
+    ("E044", {"SIGNING_KEY": "/nowhere/key.p12"}),
+]
+
+
+@pytest.mark.parametrize(("number", "wrong"), WRONG_INVOICES)
+def test_a_wrong_setting_of_invoices_stops_the_start(number, wrong):
+    ended = start("-c", "import pecportal.wsgi", **wrong)
+    assert ended.returncode == checks.BOOT_ERROR
+    assert set(re.findall(r"pecportal\.(E\d+)", ended.stderr)) == {number}
+
+
+def test_who_invoices_elsewhere_needs_none_of_them():
+    nothing = dict.fromkeys(INVOICES, "")
+    started = start("-c", "import pecportal.wsgi", **{**nothing, "INVOICES_FROM": "never"})
+    assert (started.returncode, "does not start" in started.stderr) == (0, False), started.stderr
+
+
+def test_every_check_of_invoices_is_tried_here():
+    written = set(re.findall(r"pecportal\.(E\d+)", Path(invoicing_start.__file__).read_text(encoding="utf-8")))
+    assert written == {number for number, _ in WRONG_INVOICES}
 
 
 @pytest.mark.parametrize("name", ["SECRET_KEY", "TOMBSTONE_KEY"])

@@ -56,13 +56,18 @@ class Finding:
 
 def review(document: Document, *, today: date) -> list[Finding]:
     """Why a document must not be sent; empty: it may. `today`: the day on which SdI would receive it."""
+    return reviewed(document, today=today)[1]
+
+
+def reviewed(document: Document, *, today: date) -> tuple[bytes | None, list[Finding]]:
+    """The file of a document, where one can be written, and why it must not be sent (review)."""
     if document.buyer.country not in ("", places.ITALY):
-        return list(_abroad())
+        return None, list(_abroad())
     try:
         xml = write(document)
     except UnwritableError as error:
-        return [Finding(NOT_AS_THE_FORMAT, str(error), error.field)]
-    return findings(xml, today=today)
+        return None, [Finding(NOT_AS_THE_FORMAT, str(error), error.field)]
+    return xml, findings(xml, today=today)
 
 
 def findings(xml: bytes, *, today: date) -> list[Finding]:

@@ -35,8 +35,8 @@ def correct(*, invoice_id: int, with_todays_data: bool, actor: User) -> Invoice:
         raise RefusedError(_("I cinque giorni per correggerla sono passati: emetti un documento nuovo al suo posto."))
     data = _data(invoice, with_todays_data=with_todays_data)
     progressive = numbering.take_progressive()
-    xml, found = issue.made(invoice, progressive=progressive, billing=data)
-    if xml is None:
+    found = issue.made(invoice, progressive=progressive, billing=data)
+    if found.xml is None:
         raise StillRejectableError(found)
     with transaction.atomic(durable=True):
         invoice = Invoice.objects.locked().get(pk=invoice_id)
@@ -47,7 +47,7 @@ def correct(*, invoice_id: int, with_todays_data: bool, actor: User) -> Invoice:
             sent.save(update_fields=["content"])
         if data is not None:
             waiting.take_data(invoice, data)
-        issue.put_file(invoice, xml, progressive=progressive, why=_("corretta"), actor=actor)
+        issue.put_file(invoice, found.xml, progressive=progressive, why=_("corretta"), actor=actor)
     issue.sign(invoice_id)
     invoice.refresh_from_db()
     return invoice

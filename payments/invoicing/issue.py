@@ -6,7 +6,7 @@ the order is locked while its invoice is made, and a file is written only for a 
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
@@ -20,7 +20,7 @@ from payments.invoicing import checks, configuration, numbering, rows, signing, 
 from payments.invoicing.checks import Finding
 from payments.invoicing.document import Document
 from payments.invoicing.from_order import NotInvoiceableError, draft, operation_day
-from payments.invoicing.xml import UnwritableError, write
+from payments.invoicing.xml import numbered
 from payments.models import Invoice
 from pecportal import clock, mail
 from renewals.models import Order
@@ -35,9 +35,10 @@ GIVEN = (Order.Status.FULFILLED, Order.Status.REVERSED)
 
 @dataclass(frozen=True)
 class Examined:
-    """A document that may be sent, or why it waits."""
+    """A document that may be sent, with its file as far as it can be written, or why it waits."""
 
     document: Document | None
+    xml: bytes | None = None
     reason: str = ""
     findings: tuple[Finding, ...] = ()
 
@@ -67,15 +68,15 @@ def examine(build: Callable[[], Document], *, money_on: date) -> Examined:
     try:
         document = build()
     except NotInvoiceableError:
-        return Examined(None, Reason.NO_DATA, (Finding("", _("Mancano i dati di fatturazione."), ""),))
+        return Examined(None, None, Reason.NO_DATA, (Finding("", _("Mancano i dati di fatturazione."), ""),))
     if document.split_payment and not configuration.split_payment_holds(money_on):
         sentence = _("La scissione dei pagamenti non era in vigore il giorno dell'operazione (SPLIT_PAYMENT_UNTIL).")
-        return Examined(document, Reason.SPLIT_PAYMENT, (Finding("", sentence, ""),))
-    found = tuple(checks.review(document, today=clock.today()))
+        return Examined(document, None, Reason.SPLIT_PAYMENT, (Finding("", sentence, ""),))
+    xml, found = checks.reviewed(document, today=clock.today())
     if not found:
-        return Examined(document)
+        return Examined(document, xml)
     abroad = any(finding.code == checks.ABROAD for finding in found)
-    return Examined(document, Reason.ABROAD if abroad else Reason.REJECTABLE, found)
+    return Examined(document, None, Reason.ABROAD if abroad else Reason.REJECTABLE, tuple(found))
 
 
 def is_due(order: Order) -> bool:
@@ -104,7 +105,7 @@ def issue(order_id: int) -> Invoice | None:
         }  # fmt: skip
         invoice = states.create(why=_("ordine evaso"), order=order, money_on=day, due_on=day + DAYS, **facts)
         number_or_wait(invoice, found, on=day)
-    write_file(invoice.pk, document=found.document)
+    write_file(invoice.pk, examined=found.xml)
     invoice.refresh_from_db()
     return invoice
 
@@ -141,49 +142,47 @@ def wait(invoice: Invoice, found: Examined) -> None:
 # --- The file ---------------------------------------------------------------------------------------------------------
 
 
-def write_file(invoice_id: int, *, document: Document | None = None) -> None:
+def write_file(invoice_id: int, *, examined: bytes | None = None) -> None:
     """Write the file of an invoice that has its number and no file, and sign it where it must be.
 
-    `document`: as examined, if at hand. Where SdI would refuse the file after all, the invoice waits with its number.
+    `examined`: the file as it was examined, if at hand: the same but for its number. Where SdI would refuse it after
+    all, the invoice waits with its number.
     """
     invoice = with_facts(invoice_id)
     if invoice.number is None or invoice.state not in (State.NUMBERED, State.WAITING):
         return
     progressive = numbering.take_progressive()
-    if document is not None:
-        document = replace(document, number=invoice.number_text, progressive=progressive)
-    xml, found = made(invoice, progressive=progressive, document=document)
+    found = made(invoice, progressive=progressive, examined=examined)
     with transaction.atomic(durable=True):
         invoice = Invoice.objects.locked().select_related("order__owner").get(pk=invoice_id)
         if invoice.state not in (State.NUMBERED, State.WAITING):
             return
-        if xml is None:
+        if found.xml is None:
             if invoice.state == State.NUMBERED:
                 states.move(invoice, State.WAITING, why=_("SdI la scarterebbe"))
             wait(invoice, found)
             return
-        put_file(invoice, xml, progressive=progressive, why=_("file scritto"))
+        put_file(invoice, found.xml, progressive=progressive, why=_("file scritto"))
     sign(invoice_id)
 
 
 def made(
-    invoice: Invoice, *, progressive: str, document: Document | None = None, billing: InvoiceAddressee | None = None
-) -> tuple[bytes | None, Examined]:
-    """The file of an invoice that has its number, or None and why SdI would refuse it. Nothing is written down."""
-    try:
-        document = document or rows.document_of(invoice, progressive=progressive, billing=billing)
-        if (document.taxable, document.vat) != (invoice.taxable, invoice.vat):
-            raise NotInvoiceableError(f"invoice {invoice.pk}: its order gives other sums than were numbered")
-        xml = write(document)
-    except NotInvoiceableError as error:
-        log.error("%s", error)
+    invoice: Invoice, *, progressive: str, examined: bytes | None = None, billing: InvoiceAddressee | None = None
+) -> Examined:
+    """The file of an invoice that has its number, or why SdI would refuse it. Nothing is written down."""
+    if examined is not None:
+        xml = numbered(examined, number=invoice.number_text, progressive=progressive)
+        problems = checks.findings(xml, today=clock.today())
+        return Examined(None, None, Reason.REJECTABLE, tuple(problems)) if problems else Examined(None, xml)
+    found = examine(
+        lambda: rows.document_of(invoice, progressive=progressive, billing=billing), money_on=invoice.money_on
+    )
+    document = found.document
+    if document is not None and (document.taxable, document.vat) != (invoice.taxable, invoice.vat):
+        log.error("invoice %s: its order gives other sums than were numbered", invoice.pk)
         sentence = _("L'ordine non dà più gli importi con cui la fattura è stata numerata.")
-        return None, Examined(None, Reason.REJECTABLE, (Finding("", sentence, ""),))
-    except UnwritableError as error:
-        return None, Examined(None, Reason.REJECTABLE, (Finding("00200", str(error), error.field),))
-    if problems := checks.findings(xml, today=clock.today()):
-        return None, Examined(document, Reason.REJECTABLE, tuple(problems))
-    return xml, Examined(document)
+        return Examined(document, None, Reason.REJECTABLE, (Finding("", sentence, ""),))
+    return found
 
 
 def put_file(invoice: Invoice, xml: bytes, *, progressive: str, why: str, actor: User | None = None) -> None:

@@ -13,8 +13,6 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509 import Certificate
 from django.conf import settings
 from lxml import etree
-from signxml import SignatureMethod
-from signxml.xades import XAdESSigner
 
 from payments.invoicing import schema_check
 
@@ -31,6 +29,9 @@ def is_configured() -> bool:
 
 def sign(xml: bytes) -> bytes:
     """A file with its signature in it. Raises SigningError."""
+    from signxml import SignatureMethod
+    from signxml.xades import XAdESSigner
+
     key, certificates = _key(settings.SIGNING_KEY, settings.SIGNING_PASSWORD)
     method = SignatureMethod.RSA_SHA256 if isinstance(key, RSAPrivateKey) else SignatureMethod.ECDSA_SHA256
     signer = XAdESSigner(signature_algorithm=method)

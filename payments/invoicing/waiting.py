@@ -55,8 +55,7 @@ def _best(invoice: Invoice, *, anyone: bool) -> tuple[Examined, BillingProfile |
 
 def _examined(invoice: Invoice, billing: InvoiceAddressee | None) -> Examined:
     if invoice.number is not None:
-        _xml, found = made(invoice, progressive=PROGRESSIVE, billing=billing)
-        return found
+        return made(invoice, progressive=PROGRESSIVE, billing=billing)
     return examine(
         lambda: rows.document_of(invoice, progressive=PROGRESSIVE, billing=billing), money_on=invoice.money_on
     )

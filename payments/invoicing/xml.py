@@ -18,7 +18,9 @@ SPLIT_PAYMENT = "Scissione dei pagamenti, art. 17-ter DPR 633/1972"
 BY_LAW = "Art. 17-ter DPR 633/1972"
 NAME, PERSON, PLACE, DESCRIPTION, CAUSE, NUMBER = 80, 60, 60, 1000, 200, 20
 
-__all__ = ["NAMESPACE", "UnwritableError", "write"]
+__all__ = ["NAMESPACE", "UnwritableError", "numbered", "write"]
+OWN_NUMBER = "FatturaElettronicaBody/DatiGenerali/DatiGeneraliDocumento/Numero"
+OWN_FILE = "FatturaElettronicaHeader/DatiTrasmissione/ProgressivoInvio"
 
 
 def write(document: Document) -> bytes:
@@ -33,6 +35,16 @@ def write(document: Document) -> bytes:
     tree = made.build_etree(lxml=True).getroot()
     root = etree.Element(tree.tag, nsmap={"p": NAMESPACE}, versione=document.format)
     root.extend(list(tree))
+    return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
+
+
+def numbered(xml: bytes, *, number: str, progressive: str) -> bytes:
+    """A file of `write` with another number and progressive: what `write` would give, much quicker."""
+    root = etree.fromstring(xml, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False))
+    for path, text in ((OWN_NUMBER, number), (OWN_FILE, progressive)):
+        element = root.find(path)
+        assert element is not None
+        element.text = text
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
 
 

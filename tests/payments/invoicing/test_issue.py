@@ -1,18 +1,15 @@
 """An order's invoice: once, with a number without gaps, from the data that registration fixed; or it waits."""
 
-from datetime import date, timedelta
+from datetime import timedelta
 from decimal import Decimal as D
 
 import pytest
-import time_machine
 
-from accounts.models import BillingProfile
-from payments.invoicing import checks, issue, schema_check, sweeps, waiting
+from payments.invoicing import checks, issue, schema_check, sweeps
 from payments.invoicing.reading import text
 from payments.models import Invoice
-from pecportal import clock
 from renewals import settle
-from renewals.models import BillingSnapshot, Order
+from renewals.models import Order
 from tests.helpers import pay_card, place
 
 pytestmark = pytest.mark.django_db(transaction=True)
