@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.template.response import TemplateResponse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -84,7 +85,7 @@ class PeriodForm(forms.Form):
 
 @admin.register(Invoice)
 class InvoiceAdmin(InvoiceActions):
-    list_display = ("document", "kind", "state_shown", "by_when", "why", "order_link", "owner", "amount", "issued")
+    list_display = ("document", "state_shown", "by_when", "next_step", "order_link", "amount", "issued")
     list_filter = (QueueFilter, "kind", "state")
     list_select_related = ("order__owner",)
     search_fields = ("number",)  # the box to type in; see get_search_results
@@ -141,8 +142,16 @@ class InvoiceAdmin(InvoiceActions):
         return super().changelist_view(request, {**(extra_context or {}), "title": title})
 
     @display(description=gettext_lazy("Documento"))
-    def document(self, invoice: Invoice) -> str:
-        return invoice.number_text or _("senza numero")
+    def document(self, invoice: Invoice) -> SafeString:
+        """It must not part at its hyphens."""
+        kind = "" if invoice.kind == Invoice.Kind.INVOICE else invoice.get_kind_display()
+        name = invoice.number_text or _("senza numero")
+        return format_html('<span class="whitespace-nowrap">{}</span> {}', name, kind)
+
+    @display(description=gettext_lazy("Che cosa fare"))
+    def next_step(self, invoice: Invoice) -> str:
+        """Why it waits, and what to do."""
+        return f"{invoice.get_reason_display()}. {advice(invoice)}" if invoice.reason else advice(invoice)
 
     @display(description=gettext_lazy("Stato"))
     def state_shown(self, invoice: Invoice) -> SafeString:
