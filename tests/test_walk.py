@@ -13,7 +13,7 @@ from renewals.models import Order
 from tests.conftest import CODES
 from tests.domains import domain_of, on_domain, place_domain
 from tests.helpers import place, start_card
-from tests.payments.invoicing.issued import issued
+from tests.payments.invoicing.invoice_rows import issued
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

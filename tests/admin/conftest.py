@@ -32,7 +32,7 @@ from payments.providers import sandbox
 from pecportal import clock
 from renewals.models import Order
 from tests.helpers import pay_card, pay_transfer, place, start_card
-from tests.payments.invoicing.issued import issued
+from tests.payments.invoicing.invoice_rows import issued
 
 
 @pytest.fixture

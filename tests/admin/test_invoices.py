@@ -24,7 +24,7 @@ from renewals import settle
 from renewals.models import BillingSnapshot, Order
 from tests.conftest import PASSWORD
 from tests.helpers import pay_card, place
-from tests.payments.invoicing.issued import credited, issued
+from tests.payments.invoicing.invoice_rows import credited, issued
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LIST = "/admin/payments/invoice/"

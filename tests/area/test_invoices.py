@@ -12,7 +12,7 @@ from payments.models import Invoice
 from renewals.models import Order
 from tests.area.conftest import words
 from tests.helpers import pay_transfer, place
-from tests.payments.invoicing.issued import credited, issued
+from tests.payments.invoicing.invoice_rows import credited, issued
 
 pytestmark = pytest.mark.django_db
 LIST = "/area-clienti/fatture/"

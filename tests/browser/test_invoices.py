@@ -13,7 +13,7 @@ from pypdf import PdfReader
 from payments.models import Invoice
 from renewals.models import Order
 from tests.helpers import pay_transfer, place
-from tests.payments.invoicing.issued import credited, issued
+from tests.payments.invoicing.invoice_rows import credited, issued
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 SHOTS = os.environ.get("SHOTS", "")  # a folder to look at what the browser saw

@@ -1,49 +1,73 @@
-"""Invoices as rows, in any state, with the file that the order makes: what screens and exports are tried on."""
+"""Short words of the tests of invoices: an order that was given, its invoice, what SdI answers."""
 
-from datetime import date, timedelta
 from decimal import Decimal
 
-from payments.invoicing.document import Document, credit_note
-from payments.invoicing.from_order import draft
-from payments.invoicing.xml import write
-from payments.models import Invoice, InvoiceCounter
+from payments.invoicing import answers, issue, sending
+from payments.invoicing.sdi import get_road
+from payments.models import Invoice, Refund
+from pecportal import clock
+from renewals import settle
 from renewals.models import Order
-from tests.payments.invoicing.population import DAY, SELLER
+from tests.helpers import pay_card, place
 
-SERIES = "PEC"
-
-
-def issued(order: Order, *, number: int, on: date = DAY, state: str = "delivered", **changes) -> Invoice:
-    """The invoice of an order, numbered and written."""
-    document = draft(
-        Order.objects.get(pk=order.pk), seller=SELLER, number=f"{SERIES}-{on.year}-{number}", issued_on=on,
-        progressive=f"{number:05}",
-    )  # fmt: skip
-    return _row(document, order, number=number, on=on, state=state, **changes)
+MESSAGES = "http://www.fatturapa.gov.it/sdi/messaggi/v1.0"  # to public bodies
+PRIVATE = "http://ivaservizi.agenziaentrate.gov.it/docs/xsd/fattura/messaggi/v1.0"
+BODY = {
+    "subject": "public_body", "company_name": "Comune di Prova", "codice_fiscale": "00514490010",
+    "fiscal_key": "00514490010", "sdi_code": "UF1234", "is_consumer": False,
+}  # fmt: skip
 
 
-def credited(invoice: Invoice, *, number: int, amount: Decimal, on: date = DAY, state: str = "delivered") -> Invoice:
-    """A credit note on it."""
-    assert invoice.document_date and invoice.number
-    document = draft(
-        Order.objects.get(pk=invoice.order_id), seller=SELLER, number=invoice.number_text,
-        issued_on=invoice.document_date, progressive="00001",
-    )  # fmt: skip
-    note = credit_note(
-        document, number=f"{SERIES}-{on.year}-{number}", issued_on=on, progressive=f"{number:05}", amount=amount,
-        order_number=invoice.order.number,
-    )  # fmt: skip
-    return _row(note, invoice.order, number=number, on=on, state=state, corrects=invoice)
+def given(box, user, **changes) -> Order:
+    """An order of a renewal, paid by card and fulfilled."""
+    order = place(box, user, **changes)
+    pay_card(order, user)
+    settle.fulfil(order.pk)
+    return Order.objects.get(pk=order.pk)
 
 
-def _row(document: Document, order: Order, *, number: int, on: date, state: str, **changes) -> Invoice:
-    facts: dict[str, object] = {
-        "kind": document.kind.value, "format": document.format, "order": order, "series": SERIES, "year": on.year,
-        "number": number, "document_date": on, "money_on": on, "due_on": on + timedelta(12),
-        "vat_rate": document.vat_rate, "taxable": document.taxable, "vat": document.vat, "total": document.total,
-        "split_payment": document.split_payment, "state": state,
-        "xml": write(document), "file_name": f"IT{SELLER.codice_fiscale}_T{number:04}.xml",
-    }  # fmt: skip
-    counter, _new = InvoiceCounter.objects.get_or_create(series=SERIES, year=on.year, defaults={"last": number})
-    InvoiceCounter.objects.filter(pk=counter.pk, last__lt=number).update(last=number)
-    return Invoice.objects.create(**{**facts, **changes})
+def invoiced(order: Order) -> Invoice:
+    found = issue.issue(order.pk)
+    assert found is not None
+    return found
+
+
+def sent(invoice: Invoice) -> Invoice:
+    """Sent by the road of the settings (the tests': a folder)."""
+    road = get_road()
+    assert road is not None
+    assert sending.send(invoice.pk, road)
+    return fresh(invoice)
+
+
+def fresh(invoice: Invoice) -> Invoice:
+    return Invoice.objects.get(pk=invoice.pk)
+
+
+def message(root: str, of_file: str, inside: str = "", *, space: str = MESSAGES, number: int = 1) -> bytes:
+    """A receipt as SdI writes it; its own number makes it another one."""
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?><ns3:{root} xmlns:ns3="{space}" versione="1.0">'
+        f"<IdentificativoSdI>{111 + number}</IdentificativoSdI><NomeFile>{of_file}</NomeFile>"
+        f"<DataOraRicezione>{clock.now().astimezone(clock.ROME).isoformat(timespec='milliseconds')}</DataOraRicezione>"
+        f"{inside}<MessageId>{9000 + number}</MessageId></ns3:{root}>"
+    ).encode()
+
+
+def rejection(of_file: str, *, code: str = "00305", number: int = 1) -> bytes:
+    error = f"<Errore><Codice>{code}</Codice><Descrizione>Codice non valido</Descrizione></Errore>"
+    return message("NotificaScarto", of_file, f"<ListaErrori>{error}</ListaErrori>", number=number)
+
+
+def answered(invoice: Invoice, root: str = "RicevutaConsegna", inside: str = "", *, number: int = 1) -> Invoice:
+    content = message(root, invoice.file_name or "", inside, number=number)
+    answers.take(name=f"{root}.xml", content=content)
+    return fresh(invoice)
+
+
+def refunded(order: Order, amount: str, *, status: str = "done") -> Refund:
+    """Money of an order that went back, as the flow of refunds leaves it."""
+    payment = order.allocations.get().payment
+    return Refund.objects.create(
+        payment=payment, order=order, amount=Decimal(amount), status=status, done_at=clock.now(), why="prova"
+    )
