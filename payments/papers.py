@@ -17,7 +17,7 @@ from django.template.loader import render_to_string
 
 CSS_FOLDER = settings.BASE_DIR / "static" / "css"
 STYLES = ("tokens.css", "pdf.css")
-# The font maps of Pango are not made for several threads at once; and drawing holds the interpreter anyway.
+# Threads share the fonts, which Pango does not promise to bear; and drawing holds the interpreter anyway.
 _drawing = Lock()
 
 

@@ -57,12 +57,12 @@ def build(*, mario: User, mailbox: Mailbox, archive: Mailbox, studio: User, pro:
 
 def _invoiced(box: Mailbox, user: User, *, mailbox_gb: int = 0, archive_gb: int = 0) -> Invoice | None:
     """More space ordered, paid by card and given, and its invoice."""
-    wanted = {"mailbox_gb": box.mailbox_gb + mailbox_gb, "archive_gb": box.archive_gb + archive_gb}
+    mailbox_gb, archive_gb = box.mailbox_gb + mailbox_gb, box.archive_gb + archive_gb
     prices, today = catalogue.prices_on(clock.today()), clock.today()
-    quote = quote_space(box=box, **wanted, prices=prices, today=today)
+    quote = quote_space(box=box, mailbox_gb=mailbox_gb, archive_gb=archive_gb, prices=prices, today=today)
     order = place_space(
-        box_id=box.pk, user=user, **wanted, email=user.email, method="sandbox", terms_version=VERSION,
-        terms_ip="127.0.0.1", shown_total=quote.totals.total,
+        box_id=box.pk, user=user, mailbox_gb=mailbox_gb, archive_gb=archive_gb, email=user.email, method="sandbox",
+        terms_version=VERSION, terms_ip="127.0.0.1", shown_total=quote.totals.total,
     )  # fmt: skip
     _pay(order, user)
     settle.fulfil(order.pk)

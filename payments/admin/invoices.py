@@ -19,6 +19,7 @@ from mailboxes.admin.base import MOST_COUNTED, MOST_FOUND
 from mailboxes.admin.fields import DayField
 from mailboxes.admin.shown import NOTHING, badge, link, shown
 from payments.invoicing import register
+from payments.invoicing.shown import by_number
 from payments.models import Invoice
 from pecportal import clock
 from renewals.models import Order
@@ -130,7 +131,7 @@ class InvoiceAdmin(InvoiceActions):
         if not term:
             return queryset, False
         orders = Order.objects.filter(orders_found(term)).values_list("pk", flat=True)[:MOST_FOUND]
-        return queryset.filter(Q(order__in=list(orders)) | _numbered(term)), False
+        return queryset.filter(Q(order__in=list(orders)) | by_number(term)), False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """How many wait, and how many are late, on top."""
@@ -226,13 +227,3 @@ def _cells(year: register.YearOfNumbers) -> list[object]:
 
 def _count(which: Q) -> int:
     return Invoice.objects.filter(which).order_by()[: MOST_COUNTED + 1].count()
-
-
-def _numbered(term: str) -> Q:
-    """An invoice by the end of its number, 17, or the whole of it, PEC-2026-17."""
-    series, _dash, rest = term.rpartition("-")
-    series, _dash, year = series.rpartition("-")
-    if not (rest.isascii() and rest.isdecimal() and len(rest) < 10):
-        return Q(pk=None)
-    found = Q(number=int(rest))
-    return found & Q(series=series, year=int(year)) if year.isascii() and year.isdecimal() and len(year) == 4 else found

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Prefetch, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -30,6 +30,18 @@ def of_account(user: User) -> QuerySet[Invoice]:
     One that SdI rejected and another took the place of was never issued: it is not there.
     """
     return Invoice.objects.visible_to(user).live().defer("xml", "detail")
+
+
+def by_number(word: str) -> Q:
+    """Documents by what a person says of their number: the end of it, 17, or the whole, PEC-2026-17."""
+    *before, last = word.upper().split("-")
+    if not (last.isascii() and last.isdecimal() and len(last) < 10) or len(before) not in (0, 2):
+        return Q(pk=None)
+    found = Q(number=int(last))
+    if before:
+        series, year = before
+        found &= Q(series=series, year=int(year) if year.isascii() and year.isdecimal() and len(year) == 4 else 0)
+    return found
 
 
 def with_notes(invoices: QuerySet[Invoice]) -> QuerySet[Invoice]:

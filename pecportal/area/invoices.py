@@ -51,19 +51,7 @@ def _named(word: str) -> Q:
     lines = OrderLine.objects.filter(order=OuterRef("order")).filter(
         Q(mailbox__address__name__icontains=word) | Q(domain__name__icontains=word) | Q(address__name__icontains=word)
     )
-    return Q(order__number__icontains=word) | _numbered(word) | Q(Exists(lines))
-
-
-def _numbered(word: str) -> Q:
-    """An invoice by its number: 17, or the whole of it, PEC-2026-17."""
-    *before, last = word.upper().split("-")
-    if not (last.isascii() and last.isdecimal() and len(last) < 10) or len(before) not in (0, 2):
-        return Q(pk=None)
-    found = Q(number=int(last))
-    if before:
-        series, year = before
-        found &= Q(series=series, year=int(year) if year.isascii() and year.isdecimal() and len(year) == 4 else 0)
-    return found
+    return Q(order__number__icontains=word) | shown.by_number(word) | Q(Exists(lines))
 
 
 def years_of(user: User) -> list[int]:

@@ -2,6 +2,7 @@
 
 import io
 import re
+from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import patch
 
 import pytest
@@ -104,6 +105,14 @@ def live_server_never():
     yield seen
     server.shutdown()
     server.server_close()
+
+
+def test_several_at_once_come_out_as_they_would_one_by_one():
+    """The threads of gunicorn share the fonts, which Pango does not promise to bear: they take turns."""
+    pages = [LETTERS.format(f"numero {n} " * 50) for n in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(papers.draw, pages))
+    assert [said(content).count(f"numero {n} ") > 40 for n, content in enumerate(made)] == [True] * 8
 
 
 # --- The order's summary ----------------------------------------------------------------------------------------------

@@ -7,16 +7,19 @@ from dataclasses import replace
 from decimal import Decimal as D
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import NoEncryption, pkcs12
 from django.core.cache import caches
 from django.utils import translation
 from pypdf import PdfReader
 
-from payments.invoicing import paper
+from payments.invoicing import paper, signing
 from payments.invoicing.document import Line, Means, Paid
 from payments.invoicing.pdf import courtesy_copy
 from payments.invoicing.xml import write
 from tests.payments.invoicing.documents import BODY, ROSSI, invoice, note
 from tests.payments.invoicing.population import DAY
+from tests.payments.invoicing.test_signing import certificate_of
 
 FILE = "IT01234560157_00017.xml"
 
@@ -78,6 +81,18 @@ def test_the_original_is_inside_to_the_byte_as_its_source():
     assert file["/Subtype"] in ("/application/xml", "/text/xml")
     assert file["/Params"]["/Size"] == len(write(document)) and "/ModDate" in file["/Params"]
     assert hashlib.sha256(file.get_data()).digest() == hashlib.sha256(write(document)).digest()
+
+
+def test_of_a_signed_file_too(settings, tmp_path):
+    """XAdES: the signature stands inside the file, which is attached with it."""
+    made = rsa.generate_private_key(65537, 2048)
+    file = tmp_path / "firma.p12"
+    file.write_bytes(pkcs12.serialize_key_and_certificates(b"f", made, certificate_of(made), None, NoEncryption()))
+    settings.SIGNING_KEY, settings.SIGNING_PASSWORD = str(file), ""
+    signed = signing.sign(write(invoice(BODY, split=True)))
+    pdf = PdfReader(io.BytesIO(courtesy_copy(signed, file_name=FILE, key="firmata")))
+    assert b"SignatureValue" in signed and pdf.attachments == {FILE: [signed]}
+    assert "Da pagare al fornitore €\u00a019,80" in said(pdf).replace("€ ", "€\u00a0")
 
 
 def tags(node, found: list[str]) -> list[str]:
