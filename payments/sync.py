@@ -3,6 +3,7 @@
 import logging
 import time
 from datetime import datetime, timedelta
+from itertools import islice
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q
@@ -13,7 +14,7 @@ from mailboxes.models.boxes import Phase
 from payments import cases, flows, refunds, setups
 from payments.models import Case, MethodSetup, Payment, ProviderEvent
 from payments.providers import get_provider
-from payments.providers.base import Result, Seen
+from payments.providers.base import Hint, Result, Seen
 from payments.timing import wait
 from pecportal import clock
 from pecportal.errors import RefusedError
@@ -106,6 +107,24 @@ def sync_listing(provider: str, since: datetime) -> int:
             except Exception:
                 log.exception("payment %s has news that could not be recorded", payment.pk)
     return news
+
+
+def take_told(provider: str, since: datetime) -> None:
+    """Store what a provider told from `since` on and did not reach us, as if it had come; beat works it off (R18).
+
+    A dispute is in no list of attempts: with its webhook lost, this alone brings it. What came already stays as it is.
+    Raises ProviderTimeoutError when the list cannot be read.
+    """
+    told = iter(get_provider(provider).told(since))
+    while hints := list(islice(told, 100)):
+        ProviderEvent.objects.bulk_create([event_of(provider, hint) for hint in hints], ignore_conflicts=True)
+
+
+def event_of(provider: str, hint: Hint) -> ProviderEvent:
+    """The row of a hint, not stored yet."""
+    return ProviderEvent(
+        provider=provider, event_id=hint.event_id, remote_id=hint.remote_id, kind=hint.kind, detail=hint.detail
+    )
 
 
 def _ours(provider: str, seen: Seen) -> Payment | None:

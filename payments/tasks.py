@@ -61,6 +61,7 @@ def sync_listings() -> None:
         if name in settings.PAYMENT_PROVIDERS:
             try:
                 sync.sync_listing(name, clock.now() - LISTED)
+                sync.take_told(name, clock.now() - LISTED)
             except Exception:  # one provider that does not answer must not keep the others waiting
                 log.exception("what %s has could not be listed; it is tried again in an hour", name)
 

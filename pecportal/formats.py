@@ -1,13 +1,17 @@
 """How money, dates and spaces are written on screens and in mails. Template built-ins; pure functions for code."""
 
+from collections.abc import Callable
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
-from functools import lru_cache
+from functools import lru_cache, wraps
+from typing import TypeVar
 
 from django import template
 from django.conf import settings
+from django.templatetags.static import static
 from django.utils import formats
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
@@ -15,6 +19,25 @@ from pecportal import clock
 
 register = template.Library()
 GB = 1024**3
+T = TypeVar("T")
+
+
+def kept(words: Callable[..., T]) -> Callable[..., T]:
+    """Keep what a pure function answers, by the language that is active: lists say the same thing many times."""
+    answers = lru_cache(maxsize=8192)(lambda language, *arguments: words(*arguments))
+
+    @wraps(words)
+    def said(*arguments: object) -> T:
+        return answers(get_language(), *arguments)
+
+    return said
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """An id of static/icons.svg. Decorative: the words beside it carry the meaning."""
+    markup = '<svg class="icon" aria-hidden="true" focusable="false"><use href="{}#{}"></use></svg>'
+    return format_html(markup, static("icons.svg"), name)
 
 
 @register.filter
@@ -96,14 +119,14 @@ def _in_rome(value: date) -> date:
 
 def _written(value: date | None, form: str) -> str:
     """Italian writes months small, English does not; Django's are capital in both. A moment is its day in Rome."""
-    return in_words(_in_rome(value), form, get_language() or "") if value else ""
+    return in_words(_in_rome(value), form) if value else ""
 
 
-@lru_cache(maxsize=8192)
-def in_words(value: date, form: str, language: str) -> str:
-    """A day in the language that is active, which is said so that the answer can be kept: lists write many, again."""
+@kept
+def in_words(value: date, form: str) -> str:
+    """A day as `form` writes it."""
     text = formats.date_format(value, form)
-    return text.lower() if language.startswith("it") else text
+    return text.lower() if _writes_italian() else text
 
 
 def _writes_italian() -> bool:
@@ -114,7 +137,12 @@ def _writes_italian() -> bool:
 def gigabytes(size: int | None) -> str:
     """Bytes as GB with two decimals, rounded: 0,62. (Django's number_format would cut.)"""
     rounded = (Decimal(size or 0) / GB).quantize(Decimal("0.01"), rounding=ROUND_HALF_UP)
-    return formats.number_format(rounded, decimal_pos=2, use_l10n=True)
+    return _two_decimals(rounded)
+
+
+@kept
+def _two_decimals(number: Decimal) -> str:
+    return formats.number_format(number, decimal_pos=2, use_l10n=True)
 
 
 @register.filter
@@ -125,6 +153,7 @@ def breakable(address: object) -> str:
 
 
 @register.filter
+@kept
 def distance(days: int | None) -> str:
     """tra 40 giorni, domani, oggi, ieri, 12 giorni fa."""
     if days is None:

@@ -227,6 +227,9 @@ WRONG_INVOICES = [
     ("E042", {"INVOICE_SERIES": "pec/1"}),
     ("E043", {"SDI_ROAD": ""}),
     ("E043", {"SDI_ROAD": "mail"}),
+    ("E043", {"SDI_ROAD": "mail", "SDI_MAIL_FROM": "a@pec.provider.it"}),
+    ("E043", {"SDI_ROAD": "mail", "SDI_MAIL_FROM": "a@pec.provider.it", "SDI_MAIL_URL": "pec.provider.it:465"}),
+    ("E043", {"SDI_ROAD": "mail", "SDI_MAIL_URL": "smtp+ssl://u:p@pec.provider.it:465"}),
     ("E044", {"SIGNING_KEY": "/nowhere/key.p12"}),
 ]
 

@@ -148,8 +148,11 @@ def held_by(user: User) -> Q:
 
 class MailboxQuerySet(models.QuerySet["Mailbox"]):
     def visible_to(self, user: User) -> Self:
-        """The boxes `user` may see: all those of an account, the one of a mailbox login. The only door (R1)."""
-        return self.filter(Q(owner=user) | Q(login=user))
+        """The boxes `user` may see: all those of an account, the one of a mailbox login. The only door (R1).
+
+        By the kind of login, so that an index serves each: an account is no box's login, a mailbox login owns none.
+        """
+        return self.filter(login=user) if user.is_mailbox else self.filter(owner=user)
 
     def own(self, user: User) -> Self:
         """Le mie caselle PEC (R2)."""

@@ -13,7 +13,7 @@ from payments.invoicing import receipts, states
 from payments.invoicing.receipts import Said, UnreadableError
 from payments.invoicing.sdi import folder
 from payments.models import Invoice, SdiReceipt, Transmission
-from pecportal import clock
+from pecportal import clock, mail
 from pecportal.errors import RefusedError
 
 log = logging.getLogger(__name__)
@@ -104,7 +104,18 @@ def _apply(invoice: Invoice, said: Said, *, actor: User | None) -> bool:
     if to in (State.REJECTED, State.REFUSED):
         facts["detail"] = said.detail
     states.move(invoice, to, why=f"{said.kind} {said.answer}".strip(), actor=actor, **facts)
+    if to == State.UNDELIVERED and invoice.format == Invoice.Format.PRIVATE:
+        _say_where_it_is(invoice)
     return True
+
+
+def _say_where_it_is(invoice: Invoice) -> None:
+    """SdI reached nobody (most people have neither code nor PEC): the seller says where the original is.
+
+    Provv. Agenzia delle Entrate 89757/2018, point 3.4. In the transaction of the move, so once.
+    """
+    owner = invoice.order.owner
+    mail.send("invoice_issued", to=[owner.email], context={"invoice": invoice, "order": invoice.order, "box": None})
 
 
 def _it_went(invoice: Invoice) -> None:

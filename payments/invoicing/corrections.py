@@ -48,9 +48,7 @@ def correct(*, invoice_id: int, with_todays_data: bool, actor: User) -> Invoice:
         if data is not None:
             waiting.take_data(invoice, data)
         issue.put_file(invoice, found.xml, progressive=progressive, why=_("corretta"), actor=actor)
-    issue.sign(invoice_id)
-    invoice.refresh_from_db()
-    return invoice
+    return issue.sign(invoice)
 
 
 def replace(*, invoice_id: int, with_todays_data: bool, actor: User) -> Invoice:
@@ -76,9 +74,7 @@ def replace(*, invoice_id: int, with_todays_data: bool, actor: User) -> Invoice:
         if mended := data or getattr(old, "buyer", None):
             waiting.take_data(new, mended)
         states.number(new, on=today, why=_("numerata"), actor=actor)
-    issue.write_file(new.pk)
-    new.refresh_from_db()
-    return new
+    return issue.write_file(new.pk)
 
 
 def _data(invoice: Invoice, *, with_todays_data: bool) -> InvoiceAddressee | None:

@@ -13,7 +13,9 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.urls import reverse
+from django.utils import translation
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.models import BillingProfile, InvoiceAddressee, User
 from payments.invoicing import checks, configuration, numbering, rows, signing, states
@@ -68,9 +70,9 @@ def examine(build: Callable[[], Document], *, money_on: date) -> Examined:
     try:
         document = build()
     except NotInvoiceableError:
-        return Examined(None, None, Reason.NO_DATA, (Finding("", _("Mancano i dati di fatturazione."), ""),))
+        return Examined(None, None, Reason.NO_DATA, (Finding("", "Mancano i dati di fatturazione.", ""),))
     if document.split_payment and not configuration.split_payment_holds(money_on):
-        sentence = _("La scissione dei pagamenti non era in vigore il giorno dell'operazione (SPLIT_PAYMENT_UNTIL).")
+        sentence = "La scissione dei pagamenti non era in vigore il giorno dell'operazione (SPLIT_PAYMENT_UNTIL)."
         return Examined(document, None, Reason.SPLIT_PAYMENT, (Finding("", sentence, ""),))
     xml, found = checks.reviewed(document, today=clock.today())
     if not found:
@@ -98,16 +100,15 @@ def issue(order_id: int) -> Invoice | None:
     found = examine(lambda: _draft(order, day), money_on=day)
     with transaction.atomic(durable=True):
         locked = Order.objects.locked().get(pk=order_id)
-        if locked.status != order.status or Invoice.objects.live().filter(order=order, kind=Invoice.Kind.INVOICE):
+        made_already = Invoice.objects.live().filter(order=order, kind=Invoice.Kind.INVOICE).exists()
+        if locked.status != order.status or made_already:
             return None
         facts: dict[str, Any] = found.facts or {
             "vat_rate": order.vat_rate * 100, "taxable": order.taxable, "vat": order.vat, "total": order.total,
         }  # fmt: skip
         invoice = states.create(why=_("ordine evaso"), order=order, money_on=day, due_on=day + DAYS, **facts)
         number_or_wait(invoice, found, on=day)
-    write_file(invoice.pk, examined=found.xml)
-    invoice.refresh_from_db()
-    return invoice
+    return invoice if found.xml is None else file_of(invoice, examined=found.xml)
 
 
 def _draft(order: Order, day: date) -> Document:
@@ -126,14 +127,16 @@ def number_or_wait(invoice: Invoice, found: Examined, *, on: date, actor: User |
 
 def wait(invoice: Invoice, found: Examined) -> None:
     """Write why a row (locked, waiting) waits, and tell the account once where its own data are the reason."""
-    invoice.reason, invoice.detail = found.reason, found.detail
     theirs = [f for f in found.findings if f.field in BillingProfile.COPIED and f.code != checks.ABROAD]
+    with translation.override(settings.LANGUAGE_CODE):  # whatever the language of who looked again
+        invoice.reason, invoice.detail = found.reason, found.detail
+        problems = [in_words(finding) for finding in theirs]
     if (theirs or found.reason == Reason.NO_DATA) and invoice.told_at is None:
         invoice.told_at = clock.now()
         context = {
-            "order": invoice.order, "problems": [in_words(finding) for finding in theirs], "box": None,
+            "order": invoice.order, "problems": problems, "box": None,
             "action_url": settings.SITE_URL + reverse("accounts:dati"),
-            "action_label": _("Correggi i dati di fatturazione"),
+            "action_label": gettext_lazy("Correggi i dati di fatturazione"),
         }  # fmt: skip
         mail.send("invoice_waiting", to=[invoice.order.owner.email], context=context)
     invoice.save(update_fields=["reason", "detail", "told_at"])
@@ -142,28 +145,31 @@ def wait(invoice: Invoice, found: Examined) -> None:
 # --- The file ---------------------------------------------------------------------------------------------------------
 
 
-def write_file(invoice_id: int, *, examined: bytes | None = None) -> None:
-    """Write the file of an invoice that has its number and no file, and sign it where it must be.
+def write_file(invoice_id: int) -> Invoice:
+    """Write the file of an invoice that has its number and no file; returns it as it stands then."""
+    return file_of(with_facts(invoice_id))
 
-    `examined`: the file as it was examined, if at hand: the same but for its number. Where SdI would refuse it after
-    all, the invoice waits with its number.
+
+def file_of(invoice: Invoice, *, examined: bytes | None = None) -> Invoice:
+    """Write a file (write_file), and sign it where it must be. Where SdI would refuse it, the invoice waits numbered.
+
+    `examined`: the file as it was examined, if at hand: the same but for its number.
     """
-    invoice = with_facts(invoice_id)
     if invoice.number is None or invoice.state not in (State.NUMBERED, State.WAITING):
-        return
+        return invoice
     progressive = numbering.take_progressive()
     found = made(invoice, progressive=progressive, examined=examined)
     with transaction.atomic(durable=True):
-        invoice = Invoice.objects.locked().select_related("order__owner").get(pk=invoice_id)
+        invoice = Invoice.objects.locked().select_related("order__owner").get(pk=invoice.pk)
         if invoice.state not in (State.NUMBERED, State.WAITING):
-            return
-        if found.xml is None:
+            return invoice
+        if found.xml is not None:
+            put_file(invoice, found.xml, progressive=progressive, why=_("file scritto"))
+        else:
             if invoice.state == State.NUMBERED:
                 states.move(invoice, State.WAITING, why=_("SdI la scarterebbe"))
             wait(invoice, found)
-            return
-        put_file(invoice, found.xml, progressive=progressive, why=_("file scritto"))
-    sign(invoice_id)
+    return sign(invoice)
 
 
 def made(
@@ -180,7 +186,7 @@ def made(
     document = found.document
     if document is not None and (document.taxable, document.vat) != (invoice.taxable, invoice.vat):
         log.error("invoice %s: its order gives other sums than were numbered", invoice.pk)
-        sentence = _("L'ordine non dà più gli importi con cui la fattura è stata numerata.")
+        sentence = "L'ordine non dà più gli importi con cui la fattura è stata numerata."
         return Examined(document, None, Reason.REJECTABLE, (Finding("", sentence, ""),))
     return found
 
@@ -192,18 +198,16 @@ def put_file(invoice: Invoice, xml: bytes, *, progressive: str, why: str, actor:
     states.move(invoice, to, why=why, actor=actor, xml=xml, file_name=name, reason="", detail="")
 
 
-def sign(invoice_id: int) -> None:
-    """Sign what waits for it, if there is a key; without one it stays in the bookkeeper's queue."""
-    if not signing.is_configured():
-        return
-    waiting = Invoice.objects.filter(pk=invoice_id, state=State.TO_SIGN).first()
-    if waiting is None or waiting.xml is None:
-        return
-    signed = signing.sign(bytes(waiting.xml))
+def sign(invoice: Invoice) -> Invoice:
+    """Sign what waits for it, if there is a key; without one it stays in the bookkeeper's queue. Returns it."""
+    if invoice.state != State.TO_SIGN or invoice.xml is None or not signing.is_configured():
+        return invoice
+    signed, name = signing.sign(bytes(invoice.xml)), invoice.file_name
     with transaction.atomic(durable=True):
-        invoice = Invoice.objects.locked().get(pk=invoice_id)
-        if invoice.state == State.TO_SIGN and invoice.file_name == waiting.file_name:
+        invoice = Invoice.objects.locked().get(pk=invoice.pk)
+        if invoice.state == State.TO_SIGN and invoice.file_name == name:
             states.move(invoice, State.READY, why=_("firmata"), xml=signed)
+    return invoice
 
 
 def with_facts(invoice_id: int) -> Invoice:

@@ -89,6 +89,4 @@ def _issue(order_id: int, *, refund: Refund | None, most: Decimal, why: str, act
             money_on=day, due_on=day + issue.DAYS, **found.facts,
         )  # fmt: skip
         issue.number_or_wait(note, found, on=day, actor=actor)
-    issue.write_file(note.pk, examined=found.xml)
-    note.refresh_from_db()
-    return note
+    return note if found.xml is None else issue.file_of(note, examined=found.xml)

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 
 from payments.invoicing import configuration, signing
+from payments.invoicing.sdi import mail
 
 
 @register(Tags.security)
@@ -39,11 +40,9 @@ def _errors() -> Iterator[Error]:
             hint="Set it to one to six capitals and digits, a letter first, that no other program of yours uses.",
             id="pecportal.E042",
         )
-    missing = [name for name in ("SDI_MAIL_URL", "SDI_MAIL_FROM", "SDI_MAIL_TO") if not getattr(settings, name)]
-    if settings.SDI_ROAD not in ("mail", "folder") or (settings.SDI_ROAD == "mail" and missing):
-        lacks = f"is {settings.SDI_ROAD!r}" if settings.SDI_ROAD != "mail" else f"is mail without {', '.join(missing)}"
+    if lacks := _no_road():
         yield Error(
-            f"SDI_ROAD {lacks}: no invoice would reach SdI.",
+            f"{lacks}: no invoice would reach SdI.",
             hint="Set SDI_ROAD to mail, with SDI_MAIL_…, or to folder, with SDI_FOLDER.",
             id="pecportal.E043",
         )
@@ -56,6 +55,19 @@ def _errors() -> Iterator[Error]:
                 hint="Set SIGNING_KEY to a PKCS#12 file and SIGNING_PASSWORD to its passphrase, or remove both.",
                 id="pecportal.E044",
             )
+
+
+def _no_road() -> str:
+    """What the road to SdI lacks; "" if nothing."""
+    if settings.SDI_ROAD != "mail":
+        return "" if settings.SDI_ROAD == "folder" else f"SDI_ROAD is {settings.SDI_ROAD!r}"
+    if not (settings.SDI_MAIL_FROM and settings.SDI_MAIL_TO):
+        return "SDI_ROAD is mail without SDI_MAIL_FROM and SDI_MAIL_TO"
+    try:
+        mail.address()
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _wrong_seller() -> Iterator[str]:

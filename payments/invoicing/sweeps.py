@@ -49,7 +49,7 @@ def sweep(*, seconds: float = 200) -> None:
     _each(unwritten.values_list("pk", flat=True), issue.write_file, stop_at, "file of invoice")
     if signing.is_configured():
         unsigned = Invoice.objects.filter(state=Invoice.State.TO_SIGN).order_by("due_on")
-        _each(unsigned.values_list("pk", flat=True), issue.sign, stop_at, "signature of invoice")
+        _each(unsigned.values_list("pk", flat=True), _sign, stop_at, "signature of invoice")
     _each(orders_to_invoice(since=since).values_list("pk", flat=True), issue.issue, stop_at, "invoice of order")
     _each(refunds_to_credit(since=since).values_list("pk", flat=True), notes.issue_note, stop_at, "note of refund")
 
@@ -62,6 +62,10 @@ def sweep_all(*, seconds: float = 200) -> None:
     _each(orders_to_invoice().values_list("pk", flat=True), issue.issue, stop_at, "invoice of order")
     # A refund whose note is not needed stays in this list: few, and quickly told.
     _each(refunds_to_credit().values_list("pk", flat=True), notes.issue_note, stop_at, "note of refund")
+
+
+def _sign(invoice_id: int) -> None:
+    issue.sign(Invoice.objects.get(pk=invoice_id))
 
 
 def _each(ids: Iterable[int], step: Callable[[int], object], stop_at: float, what: str) -> None:

@@ -33,9 +33,7 @@ def reconsider(invoice_id: int, *, actor: User | None = None) -> Invoice:
             take_data(invoice, mended)
         if invoice.number is None:
             states.number(invoice, on=invoice.money_on, why=_("i dati ora vanno bene"), actor=actor, **found.facts)
-    write_file(invoice_id)
-    invoice.refresh_from_db()
-    return invoice
+    return write_file(invoice_id)
 
 
 def _best(invoice: Invoice, *, anyone: bool) -> tuple[Examined, BillingProfile | None]:

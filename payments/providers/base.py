@@ -135,3 +135,6 @@ class Provider(Protocol):
 
     def recent(self, since: datetime) -> Iterable[Seen]:
         """Every attempt the provider knows from `since` on, for those that can list them; else nothing."""
+
+    def told(self, since: datetime) -> Iterable[Hint]:
+        """What the provider told, or tried to, from `since` on, for those that keep a list; else nothing."""

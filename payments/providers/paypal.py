@@ -163,6 +163,9 @@ class PayPal:
     def recent(self, since: datetime) -> Iterable[Seen]:
         return ()  # PayPal lists no orders
 
+    def told(self, since: datetime) -> Iterable[Hint]:
+        return ()
+
 
 def _path(collection: str, remote_id: str) -> str:
     if not remote_id:

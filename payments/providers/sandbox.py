@@ -157,6 +157,9 @@ class Sandbox:
     def recent(self, since: datetime) -> Iterable[Seen]:
         return ()
 
+    def told(self, since: datetime) -> Iterable[Hint]:
+        return ()
+
     def _outcome(self, remote_id: str, data: dict[str, str]) -> Outcome:
         if data["status"] == TIMEOUT:
             raise ProviderTimeoutError("the sandbox was told to time out")

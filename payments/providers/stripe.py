@@ -327,20 +327,28 @@ class Stripe:
         if not any(_signed(body, header, secret) for secret in settings.STRIPE_WEBHOOK_SECRETS if secret):
             raise BadWebhookError("signature does not match, or is too old")
         try:
-            event = json.loads(body)
-            hint = words.hint_of(event)
-            live = bool(event.get("livemode"))
+            return _hint(json.loads(body))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadWebhookError("not an event") from error
-        if live != ("_live_" in settings.STRIPE_SECRET_KEY) or event.get("account"):
-            log.warning("stripe event %s is of another mode or account: ignored", hint.event_id)
-            return Hint(hint.event_id, "", "other")
-        return hint
 
     def recent(self, since: datetime) -> Iterable[Seen]:
         for intent in self._intents(since):
             reference = str((intent.get("metadata") or {}).get("payment") or "")
             yield Seen(intent["id"], reference, words.outcome_of(intent))
+
+    def told(self, since: datetime) -> Iterator[Hint]:
+        with _asking():
+            page = self.api.events.list({"limit": 100, "created": {"gte": int(since.timestamp())}})
+            for event in page.auto_paging_iter():
+                yield _hint(_plain(event))
+
+
+def _hint(event: words.Words) -> Hint:
+    hint = words.hint_of(event)
+    if bool(event.get("livemode")) != ("_live_" in settings.STRIPE_SECRET_KEY) or event.get("account"):
+        log.warning("stripe event %s is of another mode or account: ignored", hint.event_id)
+        return Hint(hint.event_id, "", "other")
+    return hint
 
 
 def _signed(body: bytes, header: str, secret: str) -> bool:

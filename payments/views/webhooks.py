@@ -8,7 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from payments import tasks
+from payments import sync, tasks
 from payments.models import ProviderEvent
 from payments.providers import PROVIDERS, get_provider
 from payments.providers.base import BadWebhookError
@@ -35,9 +35,8 @@ def webhook(request: HttpRequest, provider: str, **kwargs: object) -> HttpRespon
     # One insert and nothing read before it: providers send bursts, and wait for the answer.
     try:
         with transaction.atomic():
-            event = ProviderEvent.objects.create(
-                provider=provider, event_id=hint.event_id, remote_id=hint.remote_id, kind=hint.kind, detail=hint.detail
-            )
+            event = sync.event_of(provider, hint)
+            event.save(force_insert=True)
             # robust: the event is stored, so a broker that is away must not make the provider send it again
             transaction.on_commit(lambda: tasks.work_off_event.delay(event.pk), robust=True)
     except IntegrityError:

@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 
-from django.db.models import Exists, F, FilteredRelation, OuterRef, Prefetch, Q, QuerySet, Subquery, Value
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from mailboxes import rules
-from mailboxes.flows import limits, measured
+from mailboxes.flows import limits
 from mailboxes.models import Mailbox
-from mailboxes.models.boxes import MailboxQuerySet, Phase
+from mailboxes.models.boxes import Phase
 from mailboxes.platform.base import Usage
 from payments import auto_renewal, readiness
 from payments.models import AutoRenewal, Payment
-from pecportal.area import dates
+from pecportal.area import dates, reading
+from pecportal.area.orders import OrderRow
 from pecportal.area.wording import Said
 from renewals import purchase, space
-from renewals.flows import facts, open_renewal_lines
+from renewals.flows import facts
 from renewals.models import Order, OrderLine
 from renewals.purchase import Standing
 from renewals.rules import Reason, offer
@@ -28,50 +28,6 @@ from renewals.rules import Reason, offer
 log = logging.getLogger(__name__)
 COMPACT_FROM = 11  # from how many boxes on the list a line each is better than a card each
 FULL_FROM = 0.9  # from how much of its space a meter warns
-
-
-def owned_by(user: User) -> MailboxQuerySet:
-    """The boxes of an account, through the one door (R1). The second filter lets the owner's index serve the list."""
-    return Mailbox.objects.visible_to(user).filter(owner=user)
-
-
-def with_details(boxes: QuerySet[Mailbox], user: User) -> QuerySet[Mailbox]:
-    """What cards need, in one query more than the boxes' own: the open renewal order, and whether `user` may see it."""
-    # An account sees every order of its boxes; a mailbox login not one that has other boxes in it.
-    order = Order.objects.visible_to(user).filter(pk=OuterRef("order_id"))
-    lines = open_renewal_lines().annotate(order_visible=Exists(order) if user.is_mailbox else Value(True))
-    return boxes.select_related("address", "plan", "next_plan", "holder", "domain").prefetch_related(
-        Prefetch("order_lines", queryset=lines, to_attr="open_renewals")
-    )
-
-
-AUTOMATIC = {  # what payments.readiness looks at, and where it stands
-    "auto_agreed": "amount",
-    "auto_card_month": "method__expires_month",
-    "auto_card_year": "method__expires_year",
-    "charge_status": "charge__status",
-    "charge_due_on": "charge__due_on",
-    "charge_amount": "charge__amount",
-    "charge_why": "charge__why",
-    "charge_in_time": "charge__notice_in_time",
-    "to_consumer": "box__owner__billing__is_consumer",
-}
-
-
-def _read_automatic(boxes: Sequence[Mailbox]) -> None:
-    """The consent that stands and the charge of this expiry: one query where boxes renew by themselves, else none."""
-    ids = [box.pk for box in boxes if box.auto_renews]
-    if not ids:
-        return
-    charge = FilteredRelation(
-        "box__scheduled_charges", condition=Q(box__scheduled_charges__expiry=F("box__expires_on"))
-    )
-    standing = AutoRenewal.objects.filter(box__in=ids, ended_at=None).annotate(charge=charge)
-    facts = {row["box"]: row for row in standing.values("box", *AUTOMATIC.values())}
-    for box in boxes:
-        if (row := facts.get(box.pk)) is not None:
-            for name, field in AUTOMATIC.items():
-                setattr(box, name, row[field])
 
 
 @dataclass(frozen=True)
@@ -310,38 +266,20 @@ class BoxCard:
         }
 
 
-def cards(boxes: Sequence[Mailbox], *, today: date) -> list[BoxCard]:
-    """Cards of boxes read `with_details`; the mail system is asked once for all of them."""
-    _read_automatic(boxes)
-    _read_attempts(boxes)
-    used = usage_of(boxes)
-    again = purchase.standing_of(boxes, lines=_purchase_lines)
+def cards(
+    boxes: Sequence[Mailbox], *, user: User, today: date, foot: Sequence[OrderRow] | None = None
+) -> list[BoxCard]:
+    """Cards of boxes read `with_relations`, for `user`; the mail system is asked once for all of them.
+
+    `foot`: every order of these boxes that is still open, where the page has them at its foot: not read again.
+    """
+    reading.read_few(boxes)
+    reading.read_automatic(boxes)
+    reading.read_open_renewals(boxes, user=user, foot=foot)
+    used = reading.usage_of(boxes)
+    again = purchase.standing_of(boxes, lines=reading.purchase_lines)
     off = purchase.called_off(boxes)
     return [_card(box, today=today, used=used, again=again.get(box.pk), called_off=box.pk in off) for box in boxes]
-
-
-def _purchase_lines() -> QuerySet[OrderLine]:
-    return purchase.open_purchase_lines().annotate(live_attempt=live_attempt())
-
-
-def _read_attempts(boxes: Sequence[Mailbox]) -> None:
-    """The state of the attempt under way for each open order: one query where there are orders, else none."""
-    lines = [line for box in boxes for line in getattr(box, "open_renewals", ())]
-    if not lines:
-        return
-    attempts = Payment.objects.live().filter(order__in={line.order_id for line in lines})
-    states = dict(attempts.values_list("order_id", "status"))
-    for line in lines:
-        line.live_attempt = states.get(line.order_id)
-
-
-def usage_of(boxes: Sequence[Mailbox]) -> dict[str, Usage] | None:
-    """Real usage by address of the boxes that are alive; None when the mail system does not answer."""
-    try:
-        return measured([box.address.name for box in boxes if box.phase == Phase.LIVE])
-    except OSError:
-        log.warning("the mail system did not tell the usage of %s boxes", len(boxes))
-        return None
 
 
 def _card(
@@ -383,8 +321,3 @@ def open_order(line: OrderLine, *, today: date) -> OpenOrder:
         running=getattr(line, "live_attempt", None) == Payment.Status.PENDING,
         too_late=line.order.is_awaiting_payment and line.order.lapses_on < today,
     )
-
-
-def live_attempt() -> Subquery:
-    """The state of the attempt that is under way for the order of a line."""
-    return Subquery(Payment.objects.live().filter(order=OuterRef("order_id")).values("status")[:1])

@@ -13,7 +13,8 @@ from mailboxes import rules
 from mailboxes.models import Domain, Mailbox
 from mailboxes.models.boxes import Phase
 from pecportal.area import dates
-from pecportal.area.boxes import OpenOrder, live_attempt, open_order, owned_by
+from pecportal.area.boxes import OpenOrder, open_order
+from pecportal.area.reading import live_attempt
 from pecportal.area.wording import Said
 from renewals.domains import offer, open_lines
 from renewals.rules import Reason
@@ -23,7 +24,7 @@ SHOWN = 10  # boxes named under a domain; the rest is found by searching
 
 def of_account(user: User) -> QuerySet[Domain]:
     """The account's domains, first to expire on top, with how many boxes each has and the first of them."""
-    boxes = owned_by(user).exclude(phase=Phase.DELETED)
+    boxes = Mailbox.objects.visible_to(user).exclude(phase=Phase.DELETED)
     count = boxes.filter(domain=OuterRef("pk")).order_by().values("domain").annotate(n=Count("pk")).values("n")
     first = boxes.select_related("address").order_by("address__name")[:SHOWN]
     return (

@@ -10,20 +10,19 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import User
-from mailboxes.models import Domain
+from mailboxes.models import Domain, Mailbox
 from mailboxes.models.boxes import held_by
 from pecportal.area import filters, orders
-from pecportal.area.boxes import owned_by
 
 
 @dataclass(frozen=True)
 class TabCounts:
     """The boxes of one tab of R2."""
 
-    total: int
-    expiring: int  # within 30 days
-    expired: int  # Scaduta
-    renewable_expired: int  # Scaduta, and still renewable
+    total: int = 0
+    expiring: int = 0  # within 30 days
+    expired: int = 0  # Scaduta
+    renewable_expired: int = 0  # Scaduta, and still renewable
 
 
 @dataclass(frozen=True)
@@ -52,19 +51,21 @@ class BoxCounts:
         return filters.OTHERS if not self.mine.total and self.others.total else filters.MINE
 
 
-def count_boxes(user: User, *, today: date) -> BoxCounts:
-    """Both tabs of R2, in one query over the owner's boxes: a row a tab."""
-    kinds = {
-        "total": Q(),
-        "expiring": filters.expiring(today, filters.WITHIN_DAYS),
-        "expired": filters.expired(today),
-        "renewable_expired": filters.renewable_expired(today),
-    }
+def count_boxes(user: User, *, today: date, in_full: bool = True) -> BoxCounts:
+    """Both tabs of R2, in one query over the owner's boxes: a row a tab. Not `in_full`: none of the expired ones."""
+    kinds = {"total": Q(), "expiring": filters.expiring(today, filters.WITHIN_DAYS)}
+    if in_full:
+        kinds |= {"expired": filters.expired(today), "renewable_expired": filters.renewable_expired(today)}
     counts = {kind: Count("pk", filter=q) for kind, q in kinds.items()}
-    tabs = owned_by(user).order_by().values(mine=held_by(user)).annotate(**counts).values_list("mine", *kinds)
+    tabs = (
+        Mailbox.objects.visible_to(user)
+        .order_by()
+        .values(mine=held_by(user))
+        .annotate(**counts)
+        .values_list("mine", *kinds)
+    )
     found = {mine: TabCounts(*numbers) for mine, *numbers in tabs}
-    nothing = TabCounts(**dict.fromkeys(kinds, 0))
-    return BoxCounts(mine=found.get(True, nothing), others=found.get(False, nothing))
+    return BoxCounts(mine=found.get(True, TabCounts()), others=found.get(False, TabCounts()))
 
 
 def count_to_pay(user: User) -> int:

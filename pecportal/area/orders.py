@@ -24,11 +24,20 @@ class OrderRow:
     order: Order
     targets: Sequence[str]
     day: date
-    checking: bool  # an attempt is in an unknown state: neither pay nor cancel (R12b, R19)
-    running: bool  # an attempt is under way at the provider
+    attempt: str | None  # the state of the attempt under way
     too_late: bool  # awaiting payment, but its last day is past (R12b)
     can_withdraw: bool  # a consumer's, in its days (R25, R26b); the page says why when it turns out that it cannot be
     free_until: date | None  # its last day, where it may be left free of costs for want of a notice in time (R25)
+
+    @property
+    def checking(self) -> bool:
+        """An attempt is in an unknown state: neither pay nor cancel (R12b, R19)."""
+        return self.attempt == Payment.Status.UNKNOWN
+
+    @property
+    def running(self) -> bool:
+        """An attempt is under way at the provider."""
+        return self.attempt == Payment.Status.PENDING
 
     @property
     def more(self) -> int:
@@ -44,7 +53,7 @@ class OrderRow:
 
 
 def with_details(orders: QuerySet[Order]) -> QuerySet[Order]:
-    """The lines with what they point at (one query more), and the attempt that is under way."""
+    """The lines with what they point at (one query more), and the state of the attempt that is under way."""
     attempt = Payment.objects.live().filter(order=OuterRef("pk")).values("status")[:1]
     lines = OrderLine.objects.select_related("mailbox__address", "domain", "address")
     return orders.annotate(live_attempt=Subquery(attempt)).prefetch_related(Prefetch("lines", queryset=lines))
@@ -58,13 +67,11 @@ def rows(orders: Iterable[Order], *, user: User, today: date) -> list[OrderRow]:
 
 
 def _row(order: Order, user: User, today: date) -> OrderRow:
-    attempt = getattr(order, "live_attempt", None)
     return OrderRow(
         order=order,
         targets=[str(line.target) for line in order.lines.all()],
         day=clock.rome_date(order.confirmed_at),
-        checking=attempt == Payment.Status.UNKNOWN,
-        running=attempt == Payment.Status.PENDING,
+        attempt=getattr(order, "live_attempt", None),
         too_late=order.is_awaiting_payment and order.payable_until < today,
         can_withdraw=withdrawal.until(order, user=user, today=today) is not None,
         free_until=withdrawal.free_until(order, user=user, today=today),
@@ -79,6 +86,11 @@ def of_boxes(boxes: Sequence[Mailbox], *, user: User, today: date) -> list[Order
     addresses = [box.address_id for box in boxes]
     about = Q(mailbox_id__in=[box.pk for box in boxes]) | Q(address_id__in=addresses)
     return _holding(OrderLine.objects.filter(about), user=user, today=today)
+
+
+def all_open(rows: Sequence[OrderRow], user: User) -> Sequence[OrderRow] | None:
+    """These rows, where no open order of their boxes was left out: for want of room, or as not for `user` to see."""
+    return rows if len(rows) < MOST and not user.is_mailbox else None
 
 
 def of_domains(domain_ids: Sequence[int], *, user: User, today: date) -> list[OrderRow]:

@@ -17,7 +17,7 @@ from mailboxes.models.boxes import Phase
 from payments.invoicing import shown
 from payments.models import AutoRenewal
 from pecportal import clock
-from pecportal.area import boxes, domains, filters, holders, home, invoices, orders, rows
+from pecportal.area import boxes, domains, filters, holders, home, invoices, orders, reading, rows
 from renewals.history import history
 
 PER_PAGE = 25
@@ -63,17 +63,18 @@ def gestisci(request: SignedIn, section: str) -> HttpResponse:
     if user.is_mailbox:
         return _own_page(user)
     asked = filters.Asked.of(request.GET)
-    counts = home.count_boxes(user, today=today)
+    counts = home.count_boxes(user, today=today, in_full=False)
     tab = asked.tab or counts.first_tab
-    owned = boxes.owned_by(user)
+    owned = Mailbox.objects.visible_to(user)
     listed = owned.of_others(user) if tab == filters.OTHERS else owned.own(user)
-    paginator = Paginator(boxes.with_details(asked.apply(listed, today), user), PER_PAGE)
+    paginator = Paginator(reading.with_relations(asked.apply(listed, today)), PER_PAGE)
     if not asked.narrows:
         paginator.count = counts.of(tab).total  # counted already: not a second time
     page = paginator.get_page(request.GET.get("page"))
     found = list(page.object_list)
     compact = page.paginator.count >= boxes.COMPACT_FROM
-    cards = boxes.cards(found, today=today)
+    foot = orders.of_boxes(found, user=user, today=today)
+    cards = boxes.cards(found, user=user, today=today, foot=orders.all_open(foot, user))
     context = {
         "tabs": _tabs(counts, tab, asked),
         "tab": tab,
@@ -88,7 +89,7 @@ def gestisci(request: SignedIn, section: str) -> HttpResponse:
         "compact": compact,
         "cards": cards,
         "lines": rows.lines(cards) if compact else [],
-        "orders": orders.of_boxes(found, user=user, today=today),
+        "orders": foot,
         "shows_holder": tab == filters.OTHERS,
     }
     return render(request, "area/gestisci.html", context)
@@ -112,12 +113,13 @@ def _tabs(counts: home.BoxCounts, tab: str, asked: filters.Asked) -> list[dict[s
 def box(request: SignedIn, section: str, box_id: object) -> HttpResponse:
     """One box in full, with the dates that come next and its orders at the foot."""
     user, today = request.user, clock.today()
-    visible = boxes.with_details(Mailbox.objects.visible_to(user), user).select_related("owner__billing")
+    visible = reading.with_relations(Mailbox.objects.visible_to(user)).select_related("owner__billing")
     found = get_object_or_404(visible, public_id=box_id)
     consent = AutoRenewal.objects.filter(box=found, ended_at=None).select_related("method").first()
     its_orders = orders.of_boxes([found], user=user, today=today)
+    card = boxes.cards([found], user=user, today=today, foot=orders.all_open(its_orders, user))[0]
     context = {
-        "card": replace(boxes.cards([found], today=today)[0], consent=consent),
+        "card": replace(card, consent=consent),
         "method": consent.method if consent and consent.method.login_id == user.pk else None,  # R24b
         "history": history(found.domain or found, reader=user) if found.phase != Phase.DELETED else [],
         "holder": holders.rows(found.holder),

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import date
 
-from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from pecportal.formats import elides, in_words, with_dal, with_fino, with_il
@@ -24,7 +23,7 @@ class Said:
     @property
     def written(self) -> str:
         form = "j F" if self.day.year == self.today.year else "j F Y"
-        return in_words(self.day, form, get_language() or "")
+        return in_words(self.day, form)
 
     @property
     def il(self) -> str:

@@ -50,8 +50,8 @@ def fill(model: Mailbox, order: Order, *, total: int, today: date) -> None:
     )
 
 
-# With a box that renews by itself and one with an open order on the page, which all of these have; two less without.
-PAGES = {LIST: 7, LIST + "?q=e&stato=attiva&ordine=ultima": 8, LIST + "?page=2": 7, "/area-clienti/": 3}
+# With a box that renews by itself and one with an open order on the page, which all of these have; one less without.
+PAGES = {LIST: 5, LIST + "?q=e&stato=attiva&ordine=ultima": 6, LIST + "?page=2": 5, "/area-clienti/": 3}
 
 
 def test_one_three_and_ten_thousand_boxes(signed_in, alice, box, today, count):
@@ -69,7 +69,7 @@ def test_the_box_page(signed_in, alice, box, today, count):
     found = [count(signed_in(alice), page_of(box)), count(signed_in(box.login), page_of(box))]
     fill(box, order, total=1000, today=today)
     found.append(count(signed_in(alice), page_of(box)))
-    assert found == [7, 7, 7]
+    assert found == [5, 6, 5]  # a mailbox login may not see the order that hides its Rinnova (R1): asked apart
 
 
 def test_recedi_beside_many_orders_asks_nothing_more(signed_in, alice, box, make_box, count):
@@ -79,7 +79,7 @@ def test_recedi_beside_many_orders_asks_nothing_more(signed_in, alice, box, make
         pay_card(place(Mailbox.objects.get(pk=box.pk), alice), alice, agreed=False)
         orders = list(Order.objects.order_by("id"))
         path, client = page_of(box), signed_in(alice)
-        assert (count(client, path), count(client, "/area-clienti/ordini/") > 0) == (6, True)
+        assert (count(client, path), count(client, "/area-clienti/ordini/") > 0) == (5, True)
         assert client.get(path).content.decode().count(">Recedi<") == n + 1
         assert client.get("/area-clienti/ordini/").content.decode().count(">Recedi<") == n + 1
     withdrawal.withdraw(
@@ -88,7 +88,7 @@ def test_recedi_beside_many_orders_asks_nothing_more(signed_in, alice, box, make
     )  # fmt: skip
     Order.objects.filter(pk=orders[1].pk).update(confirmed_at=clock.now() - timedelta(days=15))
     shown = signed_in(alice).get(path).content.decode()
-    assert count(signed_in(alice), path) == 6
+    assert count(signed_in(alice), path) == 5
     assert shown.count(">Recedi<") == 1 and f"/ordini/{orders[0].number}/recesso/" in shown
     assert ">Recedi<" not in signed_in(box.login).get(path).content.decode()  # the account placed it
 

@@ -1,7 +1,8 @@
-"""kill -9 of a real worker in the middle of a sweep, on PostgreSQL and Redis, and another one after it (R28).
+"""kill -9 of a real worker in a sweep and in a deletion, on PostgreSQL and Redis, and another one after it (R28, R29).
 
-The worker is held by the database itself: a trigger waits for a lock of ours when the event of one chosen box is
-written, so the kill falls inside the transaction of the second batch. Nothing of the worker's code is changed.
+The worker is held by the database itself: a trigger waits for a lock of ours when a chosen event of a chosen box is
+written, so the kill falls inside that transaction: of a sweep's second batch, of either commit of a deletion. Nothing
+of the worker's code is changed.
 """
 
 import os
@@ -17,12 +18,15 @@ import pytest
 import redis
 from django.db import connection
 from kombu import Connection
+from post_office.models import Email
 
 from lifecycle import tasks
 from lifecycle.models import LifecycleRun
 from lifecycle.work import BATCH
 from mailboxes.models import Address, BoxEvent, Mailbox
+from mailboxes.platform.base import get_platform
 from pecportal.celery import app
+from tests.lifecycle.deletions import warn_twice
 
 pytestmark = [
     pytest.mark.servers,
@@ -50,22 +54,31 @@ def boxes(make_box, alice, today) -> list[int]:
 
 
 @pytest.fixture
-def held(boxes):
-    """Whoever writes the event of a box of the second batch waits, in its transaction, for a lock that is ours."""
-    chosen = boxes[BATCH + BATCH // 2]
+def hold():
+    """hold(box id, kind): whoever writes that event waits, in its transaction, for a lock that is ours."""
+
+    def go(box_id: int, kind: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+            cursor.execute(
+                "CREATE FUNCTION hold_event() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                f" IF NEW.box_id = {box_id} AND NEW.kind = '{kind}' THEN PERFORM pg_advisory_xact_lock({LOCK}); END IF;"
+                " RETURN NEW; END $$"
+            )
+            cursor.execute(
+                "CREATE TRIGGER hold_event BEFORE INSERT ON mailboxes_boxevent FOR EACH ROW"
+                " EXECUTE FUNCTION hold_event()"
+            )
+
+    yield go
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK])
-        cursor.execute(
-            f"CREATE FUNCTION hold_sweep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.box_id = {chosen} THEN"
-            f" PERFORM pg_advisory_xact_lock({LOCK}); END IF; RETURN NEW; END $$"
-        )
-        cursor.execute(
-            "CREATE TRIGGER hold_sweep BEFORE INSERT ON mailboxes_boxevent FOR EACH ROW EXECUTE FUNCTION hold_sweep()"
-        )
-    yield
-    with connection.cursor() as cursor:
-        cursor.execute("DROP TRIGGER hold_sweep ON mailboxes_boxevent; DROP FUNCTION hold_sweep()")
+        cursor.execute("DROP TRIGGER hold_event ON mailboxes_boxevent; DROP FUNCTION hold_event()")
         cursor.execute("SELECT pg_advisory_unlock_all()")
+
+
+def let_go() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
 
 
 @pytest.fixture
@@ -143,25 +156,68 @@ def numbers() -> tuple[int, int, int, int]:
     return run.expected, run.done, run.failed, BoxEvent.objects.filter(kind="expired").count()
 
 
-def test_killed_in_the_middle_of_a_batch_the_end_is_the_same(boxes, held, broker, worker, tmp_path, today):
+def after_the_kill(before: set[int], log: Path) -> None:
+    let_go()
+    until(lambda: connected() <= before, "the end of the killed transaction", log)
+
+
+def taken_up(stage: str, broker: str, log: Path) -> None:
+    """Half an hour later beat's task finds the run of the killed worker, and another worker ends it."""
+    run = LifecycleRun.objects.get(stage=stage)
+    LifecycleRun.objects.filter(pk=run.pk).update(claimed_at=run.claimed_at - timedelta(minutes=31))
+    publish(broker, tasks.take_up.name)
+    until(lambda: LifecycleRun.objects.get(pk=run.pk).finished_at is not None, "the run taken up", log)
+
+
+def test_killed_in_the_middle_of_a_batch_the_end_is_the_same(boxes, hold, broker, worker, tmp_path, today):
     log, before = tmp_path / "worker.log", connected()
+    hold(boxes[BATCH + BATCH // 2], "expired")
     first = worker()
     publish(broker, tasks.run_day.name)
     until(somebody_waits, "the second batch", log)
     assert numbers() == (BOXES, BATCH, 0, BATCH)  # the first batch, whole; nothing of the second
     kill(first)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
-    until(lambda: connected() <= before, "the end of the killed transaction", log)
+    after_the_kill(before, log)
     assert numbers() == (BOXES, BATCH, 0, BATCH)
 
     worker()
-    run = LifecycleRun.objects.get(stage="expiries")
-    LifecycleRun.objects.filter(pk=run.pk).update(claimed_at=run.claimed_at - timedelta(minutes=31))
-    publish(broker, tasks.take_up.name)
-    until(lambda: LifecycleRun.objects.get(pk=run.pk).finished_at is not None, "the run taken up", log)
+    taken_up("expiries", broker, log)
     assert numbers() == (BOXES, BOXES, 0, BOXES)
     events = BoxEvent.objects.filter(kind="expired").values_list("box_id", "day", "detail")
     expiry = today - timedelta(days=1)
     assert sorted(events) == sorted((pk, today, str(expiry)) for pk in boxes)
     assert set(Mailbox.objects.values_list("expiry_recorded_for", flat=True)) == {expiry}
+
+
+# At the kill: phase of the box, whether its content is still there. Of the first commit nothing stays; after it there
+# is no way back, and the second commit is made again.
+@pytest.mark.parametrize(("event", "phase", "content"), [("deleting", "live", True), ("deleted", "deleting", False)])
+def test_killed_at_either_commit_of_a_deletion(
+    make_box, alice, today, hold, broker, worker, tmp_path, settings, event, phase, content
+):
+    settings.VAR_DIR = tmp_path
+    log, before = tmp_path / "worker.log", connected()
+    both = chosen, _other = [make_box(alice, name, expires_in=-91) for name in ("prima", "poi")]
+    warn_twice(*both)
+    platform = get_platform()
+    platform.open(str(chosen), mailbox_gb=1, archive_gb=0)
+    hold(chosen.pk, event)
+    first = worker()
+    publish(broker, tasks.run_day.name)
+    until(somebody_waits, f"the commit of {event}", log)
+    kill(first)
+    after_the_kill(before, log)
+    chosen.refresh_from_db()
+    assert (chosen.phase, str(chosen) in platform.usage([str(chosen)])) == (phase, content)
+    assert not BoxEvent.objects.filter(box=chosen, kind=event).exists()
+
+    # Nobody else speaks to the mail system about a box for as long as a task lives: that time is over.
+    Mailbox.objects.filter(phase="deleting").update(platform_due_at=None)
+    worker()
+    taken_up("deletions", broker, log)
+    publish(broker, tasks.finish_deletions.name)
+    until(lambda: {m.phase for m in Mailbox.objects.all()} == {"deleted"}, "both boxes deleted", log)
+    events = BoxEvent.objects.filter(kind__in=["deleting", "deleted"]).order_by("box", "pk")
+    assert list(events.values_list("box", "kind")) == [(b.pk, k) for b in both for k in ("deleting", "deleted")]
+    assert Email.objects.filter(subject__contains="cancellata").count() == 4  # to holder and account, once
+    assert not platform.usage([str(chosen)])

@@ -1,5 +1,6 @@
 """Stripe when it hurts: answers lost after the work, refusals with their codes, refunds that fail, lying amounts."""
 
+import json
 from datetime import timedelta
 from decimal import Decimal
 
@@ -212,6 +213,22 @@ def test_a_refund_that_came_back_is_asked_about_until_stripe_answers(stripe_fake
     assert (Case.objects.count(), ProviderEvent.objects.get().processed_at) == (0, None)
     tasks.work_off_left_over()
     assert (Case.objects.get().kind, ProviderEvent.objects.get().processed_at is not None) == ("refund", True)
+
+
+def test_a_dispute_whose_webhook_got_lost_is_a_case_once(stripe_fake, paid, client):  # noqa: F811
+    about = {"id": "dp_1", "payment_intent": paid.remote_id, "reason": "fraudulent", "status": "needs_response"}
+    body, signature = stripe_fake.event("charge.dispute.created", about)
+    stripe_fake.event("charge.dispute.created", {**about, "id": "dp_2"}, livemode=True)
+    old = stripe_fake.event("charge.dispute.created", {**about, "id": "dp_3"})[0]
+    stripe_fake.things[json.loads(old)["id"]]["created"] -= 100_000
+    for _time in range(2):
+        tasks.sync_listings()
+        tasks.work_off_left_over()
+    assert [(case.kind, case.payment) for case in Case.objects.all()] == [("dispute", paid)]
+    assert not ProviderEvent.objects.filter(processed_at=None).exists()
+    # The webhook comes after all: it is known.
+    told = client.post("/webhook/stripe/", body, "application/json", headers={"Stripe-Signature": signature})
+    assert (told.status_code, ProviderEvent.objects.count(), Case.objects.count()) == (200, 2, 1)
 
 
 def test_money_given_back_at_stripe_is_noted(stripe_fake, paid):  # noqa: F811

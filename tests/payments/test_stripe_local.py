@@ -9,7 +9,7 @@ from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
-from payments import cards, flows, refunds, setups, sync
+from payments import cards, flows, refunds, setups, sync, tasks
 from payments.models import (
     AutoRenewal,
     Case,
@@ -60,6 +60,15 @@ def test_a_plain_card_moves_the_expiry_and_is_kept(localstripe, begin, box, orde
     method = StoredMethod.objects.get()
     assert (method.label, method.expires_month, method.expires_year) == ("Visa •••• 4242", 12, 2031)
     assert AutoRenewal.objects.get(ended_at=None).method == method
+
+
+def test_what_stripe_told_of_it_is_listed(localstripe, begin):  # noqa: F811
+    payment = begin()
+    cards.pay(payment, give(localstripe, payment, PLAIN))
+    payment.refresh_from_db()
+    tasks.sync_listings()
+    found = ProviderEvent.objects.filter(remote_id=payment.remote_id, processed_at=None)
+    assert "payment" in found.values_list("kind", flat=True)
 
 
 @pytest.mark.parametrize("signed_in", [True, False])

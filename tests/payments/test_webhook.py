@@ -156,7 +156,7 @@ def test_only_our_failure_to_store_is_a_5xx(post, attempt, monkeypatch):
     def full(*args, **kwargs):
         raise DatabaseError("disk full")
 
-    monkeypatch.setattr(ProviderEvent.objects, "create", full)
+    monkeypatch.setattr(ProviderEvent, "save", full)
     assert post(*sandbox.sandbox_event(attempt.remote_id)).status_code == 500
 
 

@@ -1,5 +1,5 @@
 """A small strict Stripe of ours, for what localstripe lacks: idempotency keys, decline codes, pending and failed
-refunds, disputes, signed events, and faults on command. A real HTTP server on loopback.
+refunds, disputes, signed events and their list, and faults on command. A real HTTP server on loopback.
 
 Strict: an unknown path or parameter, a POST that must carry a key and does not, or a key with other parameters is 400.
 """
@@ -83,8 +83,8 @@ class Fake:
 
     def event(self, kind: str, about: dict, *, secret: str = WEBHOOK, age: int = 0, **changes: object):
         """A signed event as Stripe would post it: body and Stripe-Signature."""
-        event = {"id": "evt_" + secrets.token_hex(8), "object": "event", "type": kind, "livemode": False,
-                 "data": {"object": about}, **changes}  # fmt: skip
+        event = self._new("evt", "event", type=kind, data={"object": about})
+        event.update(changes)
         body = json.dumps(event).encode()
         return body, sign(body, secret=secret, age=age)
 
@@ -168,12 +168,14 @@ class Fake:
         parts = path.strip("/").split("/")[1:]
         if len(parts) == 2:
             return self._shown(self._thing(parts[1]))
-        kind = {"payment_intents": "payment_intent", "refunds": "refund"}.get(parts[0])
+        kind = {"payment_intents": "payment_intent", "refunds": "refund", "events": "event"}.get(parts[0])
         if kind is None:
             raise Fault(404, message="no such list")
         found = [self._shown(t) for t in reversed(self.things.values()) if t["object"] == kind]
         if "payment_intent" in params:
             found = [t for t in found if t["payment_intent"] == params["payment_intent"]]
+        if "created" in params:
+            found = [t for t in found if t["created"] >= int(params["created"]["gte"])]
         ids = [t["id"] for t in found]
         first = ids.index(params["starting_after"]) + 1 if "starting_after" in params else 0
         page = found[first : first + int(params.get("limit", 10))]

@@ -5,10 +5,11 @@ that is certain; a connection that breaks after the content was begun is not.
 """
 
 import smtplib
+import ssl
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import localtime, make_msgid
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import environ
 from django.conf import settings
@@ -25,7 +26,7 @@ class MailRoad(Road):
         message = letter(file_name, content)
         try:
             server = connect()
-        except (OSError, smtplib.SMTPException) as error:
+        except (OSError, ValueError, smtplib.SMTPException) as error:
             raise NotSentError(f"il server della PEC non si raggiunge ({_said(error)})") from error
         try:
             self._envelope(server)
@@ -65,14 +66,16 @@ def letter(file_name: str, content: bytes) -> EmailMessage:
 
 
 def connect() -> smtplib.SMTP:
-    """A signed-in connection to the server of SDI_MAIL_URL (as EMAIL_URL is written)."""
-    server = environ.Env.email_url_config(settings.SDI_MAIL_URL)
-    host, port = server["EMAIL_HOST"] or "localhost", server["EMAIL_PORT"] or 25
-    made = smtplib.SMTP_SSL if server.get("EMAIL_USE_SSL") else smtplib.SMTP
-    connection = made(host, port, timeout=TIMEOUT)
+    """A signed-in connection to the server of SDI_MAIL_URL, its certificate checked. Raises OSError, SMTPException."""
+    server = address()
+    host, port = server["EMAIL_HOST"], server["EMAIL_PORT"] or 25
+    if server.get("EMAIL_USE_SSL"):
+        connection: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=TIMEOUT, context=ssl.create_default_context())
+    else:
+        connection = smtplib.SMTP(host, port, timeout=TIMEOUT)
     try:
         if server.get("EMAIL_USE_TLS"):
-            connection.starttls()
+            connection.starttls(context=ssl.create_default_context())
         if server["EMAIL_HOST_USER"]:
             connection.login(server["EMAIL_HOST_USER"], server["EMAIL_HOST_PASSWORD"] or "")
         connection.ehlo_or_helo_if_needed()
@@ -80,6 +83,17 @@ def connect() -> smtplib.SMTP:
         connection.close()
         raise
     return connection
+
+
+def address() -> dict[str, Any]:
+    """SDI_MAIL_URL, written as EMAIL_URL, in its parts. Raises ValueError."""
+    try:
+        found: dict[str, Any] = environ.Env.email_url_config(settings.SDI_MAIL_URL)
+    except (KeyError, environ.ImproperlyConfigured) as error:
+        raise ValueError("SDI_MAIL_URL is no address of a mail server") from error
+    if "smtp" not in found["EMAIL_BACKEND"] or not found["EMAIL_HOST"]:
+        raise ValueError("SDI_MAIL_URL is no address of a mail server")
+    return found
 
 
 def _said(error: Exception) -> str:

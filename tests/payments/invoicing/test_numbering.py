@@ -80,7 +80,7 @@ KILLS = [
     "payments.invoicing.states._note",
     "payments.invoicing.numbering.take",
     "payments.invoicing.states._write",
-    "payments.invoicing.issue.write_file",
+    "payments.invoicing.issue.file_of",
     "payments.invoicing.issue.made",
     "payments.invoicing.issue.put_file",
 ]

@@ -4,18 +4,22 @@ import subprocess
 import sys
 from datetime import datetime, timedelta
 from email.message import EmailMessage
+from functools import partial
 from io import BytesIO, StringIO
 from types import SimpleNamespace
 from unittest import mock
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
+from post_office.models import Email
 
 from payments.invoicing import answers, mailed, receipts
 from payments.invoicing.sdi import folder
 from payments.models import Invoice, SdiReceipt
 from pecportal import clock
 from pecportal.errors import RefusedError
+from pecportal.formats import day
 from tests.payments.invoicing.issued import (
     MESSAGES,
     PRIVATE,
@@ -27,6 +31,7 @@ from tests.payments.invoicing.issued import (
     rejection,
     sent,
 )
+from tests.races.test_races import at_once, meeting_after
 
 BODYS = "<EsitoCommittente><IdentificativoSdI>1</IdentificativoSdI><Esito>{}</Esito></EsitoCommittente>"
 
@@ -72,6 +77,28 @@ def test_the_road_of_an_invoice_to_a_body(invoice):
     ], 1):  # fmt: skip
         assert answered(invoice, root, inside, number=number).state == state
     assert [e.why for e in invoice.events.all()][-3:] == ["MC", "RC", "NE EC01"]
+
+
+@db
+def test_who_was_not_reached_is_told_where_the_original_is_once(invoice):
+    answered(invoice, "RicevutaImpossibilitaRecapito", number=1)
+    answered(invoice, "RicevutaImpossibilitaRecapito", number=2)
+    told = Email.objects.get(subject__startswith=f"Fattura {invoice.number_text} per l'ordine")
+    assert told.to == ["alice@posta.example"]
+    on = day(invoice.document_date)
+    assert f"Abbiamo emesso il documento {invoice.number_text} ({on}, " in told.message
+
+
+@db
+@pytest.mark.race
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="races need PostgreSQL's row locks")
+def test_the_same_receipt_by_two_workers_is_one(invoice):
+    content = message("RicevutaConsegna", invoice.file_name)
+    with meeting_after("payments.invoicing.receipts.read"):
+        found = at_once(*[partial(answers.take, name="a.xml", content=content)] * 2)
+    assert found[0] == found[1] == SdiReceipt.objects.get()
+    assert (found[0].understood, fresh(invoice).state) == (True, "delivered")
+    assert invoice.events.filter(after="delivered").count() == 1
 
 
 @db
