@@ -148,7 +148,7 @@ SELLER_REA = env.str("SELLER_REA", default="MI-1234567" if _example else "")
 SELLER_CAPITAL = env.str("SELLER_CAPITAL", default="1000000.00" if _example else "")
 SELLER_SOLE_SHAREHOLDER = env.str("SELLER_SOLE_SHAREHOLDER", default="")
 SELLER_IN_LIQUIDATION = env.bool("SELLER_IN_LIQUIDATION", default=False)
-SPLIT_PAYMENT_UNTIL = day("SPLIT_PAYMENT_UNTIL", "2026-06-30", otherwise="always")  # last day (art. 17-ter DPR 633/1972)
+SPLIT_PAYMENT_UNTIL = day("SPLIT_PAYMENT_UNTIL", "2026-06-30", otherwise="always")  # art. 17-ter DPR 633/1972
 SIGNING_KEY = env.str("SIGNING_KEY", default="")  # a PKCS#12 file
 SIGNING_PASSWORD = env.str("SIGNING_PASSWORD", default="")
 SDI_ROAD = env.str("SDI_ROAD", default="" if PRODUCTION else "folder")
