@@ -43,6 +43,7 @@ def numbers() -> list[int]:
     return sorted(Invoice.objects.exclude(number=None).values_list("number", flat=True))
 
 
+@on_postgresql
 def test_four_workers_at_once_leave_no_gap_and_no_double(orders):
     assert number_all(orders) == [None] * WORKERS
     assert numbers() == list(range(1, len(orders) + 1))
