@@ -6,14 +6,13 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action
 
 from lifecycle import deletion_facts, holds
 from lifecycle.models import HandRelease, Notice, StaffHold
-from mailboxes.admin.base import ReadOnlyInline, admin_url, who
+from mailboxes.admin.base import Done, ReadOnlyInline, admin_url, who
 from mailboxes.admin.boxes import MailboxAdmin
 from mailboxes.admin.shown import shown, written
 from mailboxes.models import Mailbox
@@ -21,7 +20,6 @@ from mailboxes.models.boxes import Phase
 from mailboxes.rules import State
 from payments.admin.forms import ConfirmForm, ReasonForm
 from pecportal import clock
-from pecportal.errors import RefusedError
 
 from .explained import WHY, ExplainedMixin
 from .notices import OutcomeMixin
@@ -95,16 +93,14 @@ class DeletableMailboxAdmin(ExplainedMixin, MailboxAdmin):
     def hold(self, request: HttpRequest, object_id: str) -> HttpResponse:
         box = self.found(request, object_id)
         form = ReasonForm(request.POST if request.method == "POST" else None)
-        if request.method == "POST" and form.is_valid():
-            try:
-                holds.place_hold(box_id=box.pk, actor=who(request), why=form.cleaned_data["reason"])
-            except RefusedError as refusal:
-                form.add_error(None, str(refusal))
-            else:
-                self.message_user(request, _("La casella non si cancella finché qualcuno non toglie il blocco."))
-                return redirect(admin_url(box))
-        return self.form_page(
-            request, form=form, title=_("Blocca la cancellazione"), submit=_("Blocca la cancellazione"), obj=box,
+
+        def flow(typed: dict[str, Any]) -> Done:
+            holds.place_hold(box_id=box.pk, actor=who(request), why=typed["reason"])
+            return Done(admin_url(box), _("La casella non si cancella finché qualcuno non toglie il blocco."))
+
+        return self.flow_page(
+            request, form=form, flow=flow, title=_("Blocca la cancellazione"), submit=_("Blocca la cancellazione"),
+            obj=box,
             intro=_(
                 "Finché c'è il blocco la casella non viene cancellata, anche dopo il suo giorno. Tutto il resto non "
                 "cambia: la scadenza, gli avvisi, quello che il cliente può fare."
@@ -116,16 +112,14 @@ class DeletableMailboxAdmin(ExplainedMixin, MailboxAdmin):
     def lift(self, request: HttpRequest, object_id: str) -> HttpResponse:
         box = self.found(request, object_id)
         form = ConfirmForm(request.POST if request.method == "POST" else None)
-        if request.method == "POST" and form.is_valid():
-            try:
-                holds.lift_hold(box_id=box.pk, actor=who(request))
-            except RefusedError as refusal:
-                form.add_error(None, str(refusal))
-            else:
-                self.message_user(request, _("Blocco tolto."), messages.SUCCESS)
-                return redirect(admin_url(box))
-        return self.form_page(
-            request, form=form, title=_("Togli il blocco"), submit=_("Togli il blocco"), obj=box, danger=True,
+
+        def flow(_typed: dict[str, Any]) -> Done:
+            holds.lift_hold(box_id=box.pk, actor=who(request))
+            return Done(admin_url(box), _("Blocco tolto."))
+
+        return self.flow_page(
+            request, form=form, flow=flow, title=_("Togli il blocco"), submit=_("Togli il blocco"),
+            obj=box, danger=True,
             intro=_("Se il suo giorno è passato e nient'altro la trattiene, il prossimo giro la cancella per sempre."),
             facts=self._facts(box),
         )  # fmt: skip
@@ -137,20 +131,18 @@ class DeletableMailboxAdmin(ExplainedMixin, MailboxAdmin):
     def let_go(self, request: HttpRequest, object_id: str) -> HttpResponse:
         box = self.found(request, object_id)
         form = ReasonForm(request.POST if request.method == "POST" else None)
-        if request.method == "POST" and form.is_valid():
-            try:
-                holds.release_by_hand(box_id=box.pk, actor=who(request), why=form.cleaned_data["reason"])
-            except RefusedError as refusal:
-                form.add_error(None, str(refusal))
-            else:
-                self.message_user(request, _("Deciso: il prossimo giro la cancella."), messages.WARNING)
-                return redirect(admin_url(box))
+
+        def flow(typed: dict[str, Any]) -> Done:
+            holds.release_by_hand(box_id=box.pk, actor=who(request), why=typed["reason"])
+            return Done(admin_url(box), _("Deciso: il prossimo giro la cancella."), messages.WARNING)
+
         intro = _(
             "Nessuno ha potuto avvisare il cliente con due messaggi accettati. Se decidi di cancellarla lo stesso, "
             "il contenuto va perso per sempre. Scrivi come hai raggiunto il cliente, o perché non si può."
         )
-        return self.form_page(
-            request, form=form, title=_("Cancella senza avvisi"), submit=_("Cancella la casella"), obj=box,
+        return self.flow_page(
+            request, form=form, flow=flow, title=_("Cancella senza avvisi"), submit=_("Cancella la casella"),
+            obj=box,
             intro=intro, facts=self._facts(box), danger=True,
         )  # fmt: skip
 

@@ -5,7 +5,6 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
@@ -15,13 +14,12 @@ from unfold.decorators import action, display
 
 from lifecycle import holds
 from lifecycle.models import DeletionStop, HandRelease, LifecycleRun, ManifestLine, StaffHold
-from mailboxes.admin.base import MOST_FOUND, ReadOnlyAdmin, admin_url, who
+from mailboxes.admin.base import MOST_FOUND, Done, ReadOnlyAdmin, admin_url, who
 from mailboxes.admin.finding import boxes_found
 from mailboxes.admin.shown import badge, shown
 from mailboxes.models import Mailbox
 from payments.admin.forms import ConfirmForm, ReasonForm
 from pecportal import clock
-from pecportal.errors import RefusedError
 from pecportal.formats import day as in_words
 
 DAYS_SHOWN = 31
@@ -151,16 +149,14 @@ class DeletionStopAdmin(ReadOnlyAdmin):
     def ask(self, request: HttpRequest, object_id: str) -> HttpResponse:
         stop = self.found(request, object_id)
         form = ReasonForm(request.POST if request.method == "POST" else None)
-        if request.method == "POST" and form.is_valid():
-            try:
-                holds.ask_release(stop_id=stop.pk, actor=who(request), why=form.cleaned_data["reason"])
-            except RefusedError as refusal:
-                form.add_error(None, str(refusal))
-            else:
-                self.message_user(request, _("Chiesto: ora un'altra persona deve sbloccare."), messages.SUCCESS)
-                return redirect(admin_url(stop))
-        return self.form_page(
-            request, form=form, title=_("Chiedi lo sblocco"), submit=_("Chiedi lo sblocco"), obj=stop,
+
+        def flow(typed: dict[str, Any]) -> Done:
+            holds.ask_release(stop_id=stop.pk, actor=who(request), why=typed["reason"])
+            return Done(admin_url(stop), _("Chiesto: ora un'altra persona deve sbloccare."))
+
+        return self.flow_page(
+            request, form=form, flow=flow, title=_("Chiedi lo sblocco"), submit=_("Chiedi lo sblocco"),
+            obj=stop,
             intro=_("Leggi prima il registro: scrivi perché oggi sono tante e perché è giusto cancellarle."),
             facts=self._facts(stop),
         )  # fmt: skip
@@ -172,20 +168,18 @@ class DeletionStopAdmin(ReadOnlyAdmin):
     def release(self, request: HttpRequest, object_id: str) -> HttpResponse:
         stop = self.found(request, object_id)
         form = ConfirmForm(request.POST if request.method == "POST" else None)
-        if request.method == "POST" and form.is_valid():
-            try:
-                holds.release_stop(stop_id=stop.pk, actor=who(request))
-            except RefusedError as refusal:
-                form.add_error(None, str(refusal))
-            else:
-                self.message_user(request, _("Sbloccata: il prossimo giro le cancella."), messages.WARNING)
-                return redirect(admin_url(stop))
+
+        def flow(_typed: dict[str, Any]) -> Done:
+            holds.release_stop(stop_id=stop.pk, actor=who(request))
+            return Done(admin_url(stop), _("Sbloccata: il prossimo giro le cancella."), messages.WARNING)
+
         intro = _(
             "Le caselle di questo registro saranno cancellate con tutto il contenuto, per sempre. Ognuna è "
             "ricontrollata un'ultima volta; quelle che arrivano dopo non sono comprese."
         )
-        return self.form_page(
-            request, form=form, title=_("Sblocca la cancellazione"), submit=_("Cancella queste caselle"), obj=stop,
+        return self.flow_page(
+            request, form=form, flow=flow, title=_("Sblocca la cancellazione"), submit=_("Cancella queste caselle"),
+            obj=stop,
             intro=intro, facts=self._facts(stop), danger=True,
         )  # fmt: skip
 

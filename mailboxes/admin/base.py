@@ -4,24 +4,34 @@ Flows open their own transactions (`atomic(durable=True)`), and Django wraps `sa
 state is a page of its own, which calls one flow and says in one sentence what came of it.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.core.paginator import Paginator
 from django.db.models import Model
 from django.forms import BaseForm
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin, TabularInline
 
 from accounts.models import User
+from pecportal.errors import RefusedError
 
 MOST_COUNTED = 10_000
 MOST_FOUND = 200  # rows of another table that one search follows
+
+
+class Done(NamedTuple):
+    """What came of a page's flow: where to go on, and what is said there."""
+
+    url: str
+    sentence: str
+    level: int = messages.SUCCESS
 
 
 class CappedPaginator(Paginator):
@@ -81,6 +91,20 @@ class StaffAdmin(ModelAdmin):
                 "intro": intro, "facts": facts, "submit": submit, "danger": danger, "back": back,
             },
         )  # fmt: skip
+
+    def flow_page(
+        self, request: HttpRequest, *, form: BaseForm, flow: Callable[[dict[str, Any]], Done], **page: Any
+    ) -> HttpResponse:
+        """A form_page whose button calls `flow` with what was typed. What is refused stays as it was typed."""
+        if request.method == "POST" and form.is_valid():
+            try:
+                done = flow(form.cleaned_data)
+            except RefusedError as refusal:
+                form.add_error(None, str(refusal))
+            else:
+                self.message_user(request, done.sentence, done.level)
+                return redirect(done.url)
+        return self.form_page(request, form=form, **page)
 
 
 class ReadOnlyAdmin(StaffAdmin):

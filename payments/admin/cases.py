@@ -2,23 +2,21 @@
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
-from mailboxes.admin.base import MOST_FOUND, who
+from mailboxes.admin.base import MOST_FOUND, Done, who
 from mailboxes.admin.finding import boxes_found
 from mailboxes.admin.shown import NOTHING, badge, shown
 from mailboxes.models import Mailbox
 from payments import cases
 from payments.models import Case
-from pecportal.errors import RefusedError
 from pecportal.formats import money
 from renewals.models import Order
 
@@ -95,17 +93,15 @@ class CaseAdmin(CaseActions):
     def close(self, request: HttpRequest, object_id: str) -> HttpResponse:
         case = self.found(request, object_id)
         form = ReasonForm(request.POST if request.method == "POST" else None)
-        if request.method == "POST" and form.is_valid():
-            try:
-                cases.close_case(case_id=case.pk, actor=who(request), resolution=form.cleaned_data["reason"])
-            except RefusedError as refusal:
-                form.add_error(None, str(refusal))
-            else:
-                self.message_user(request, _("Caso chiuso."), messages.SUCCESS)
-                return redirect(reverse("admin:payments_case_changelist"))
-        return self.form_page(
+
+        def flow(typed: dict[str, Any]) -> Done:
+            cases.close_case(case_id=case.pk, actor=who(request), resolution=typed["reason"])
+            return Done(reverse("admin:payments_case_changelist"), _("Caso chiuso."))
+
+        return self.flow_page(
             request,
             form=form,
+            flow=flow,
             title=_("Chiudi il caso"),
             submit=_("Chiudi il caso"),
             obj=case,
