@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
-from mailboxes.admin.base import ReadOnlyAdmin, admin_url, who
+from mailboxes.admin.base import Done, ReadOnlyAdmin, admin_url, who
 from mailboxes.admin.fields import AmountField
 from mailboxes.admin.shown import badge, link, shown
 from payments import giving_back
@@ -269,16 +269,18 @@ class RefundAdmin(ReadOnlyAdmin):
     )
     def credit(self, request: HttpRequest, object_id: str) -> HttpResponse:
         refund = self.found(request, object_id)
-        form = ConfirmForm(request.POST if request.method == "POST" else None)
-        if request.method == "POST" and form.is_valid():
+
+        def flow(_typed: dict[str, Any]) -> Done:
             made = notes.issue_note(refund.pk)
-            if made is not None:
-                self.message_user(request, _("Nota di credito %(note)s fatta.") % {"note": made}, messages.SUCCESS)
-                return redirect(admin_url(made))
-            why = _("SdI non ha ancora una fattura di questo ordine, o non c'è più nulla da stornare.")
-            form.add_error(None, why)
-        return self.form_page(
-            request, form=form, title=_("Emetti la nota di credito"), submit=_("Emetti"), obj=refund,
+            if made is None:
+                raise RefusedError(
+                    _("SdI non ha ancora una fattura di questo ordine, o non c'è più nulla da stornare.")
+                )
+            return Done(admin_url(made), _("Nota di credito %(note)s fatta.") % {"note": made})
+
+        return self.flow_page(
+            request, form=ConfirmForm(request.POST if request.method == "POST" else None), flow=flow,
+            title=_("Emetti la nota di credito"), submit=_("Emetti"), obj=refund,
             intro=_("Storna dalla fattura dell'ordine il denaro che è tornato indietro."),
             facts=[(_("Rimborso"), euro(refund.amount)), (_("Ordine"), refund.order or "-")],
         )  # fmt: skip

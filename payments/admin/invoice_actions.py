@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import action
 from unfold.widgets import UnfoldBooleanWidget
 
-from mailboxes.admin.base import ReadOnlyAdmin, admin_url, who
+from mailboxes.admin.base import Done, ReadOnlyAdmin, admin_url, who
 from payments.invoicing import corrections, notes, rows, sending, waiting
 from payments.invoicing.pdf import courtesy_copy
 from payments.models import Invoice
@@ -100,18 +100,13 @@ class InvoiceActions(ReadOnlyAdmin):
         if name not in self.buttons_of(invoice):
             self.message_user(request, _("Non si può più: lo stato è cambiato."), messages.WARNING)
             return redirect(admin_url(invoice))
-        form = form_class(request.POST if request.method == "POST" else None, initial=initial)
-        if request.method == "POST" and form.is_valid():
-            try:
-                made = flow(invoice, form.cleaned_data)
-            except RefusedError as refusal:
-                form.add_error(None, str(refusal))
-            else:
-                self.message_user(request, done, messages.SUCCESS)
-                return redirect(admin_url(made or invoice))
-        return self.form_page(
-            request, form=form, title=title, submit=title, obj=invoice, intro=intro, facts=self._facts(invoice),
-            danger=danger,
+
+        def move(typed: dict[str, Any]) -> Done:
+            return Done(admin_url(flow(invoice, typed) or invoice), done)
+
+        return self.flow_page(
+            request, form=form_class(request.POST if request.method == "POST" else None, initial=initial), flow=move,
+            title=title, submit=title, obj=invoice, intro=intro, facts=self._facts(invoice), danger=danger,
         )  # fmt: skip
 
     def _facts(self, invoice: Invoice) -> Sequence[tuple[str, object]]:

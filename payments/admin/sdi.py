@@ -6,7 +6,6 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -14,11 +13,10 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminFileFieldWidget
 
-from mailboxes.admin.base import ReadOnlyAdmin, who
+from mailboxes.admin.base import Done, ReadOnlyAdmin, who
 from mailboxes.admin.shown import badge, shown
 from payments.invoicing import answers, receipts
 from payments.models import SdiReceipt
-from pecportal.errors import RefusedError
 
 from .forms import ConfirmForm
 
@@ -114,37 +112,36 @@ class SdiReceiptAdmin(ReadOnlyAdmin):
     def upload(self, request: HttpRequest) -> HttpResponse:
         posted = request.method == "POST"
         form = UploadForm(request.POST, request.FILES) if posted else UploadForm()
-        if posted and form.is_valid():
-            file = form.cleaned_data["file"]
+
+        def flow(typed: dict[str, Any]) -> Done:
+            file = typed["file"]
             taken = answers.take(name=file.name, content=file.read(), actor=who(request))
-            if taken.understood:
-                told = _("Ricevuta applicata: %(document)s è «%(state)s».")
-                words = {"document": taken.invoice, "state": taken.invoice.get_state_display() if taken.invoice else ""}
-                self.message_user(request, told % words, messages.SUCCESS)
-            else:
-                why = taken.detail or _("non riguarda un file inviato da qui, o non è l'esito che si aspettava")
-                self.message_user(
-                    request, _("Ricevuta conservata, da guardare: %(why)s.") % {"why": why}, messages.WARNING
-                )
-            return redirect(reverse("admin:payments_sdireceipt_change", args=[taken.pk]))
-        return self.form_page(
-            request, form=form, title=_("Carica una ricevuta di SdI"), submit=_("Carica"),
+            return _told(taken)
+
+        return self.flow_page(
+            request, form=form, flow=flow, title=_("Carica una ricevuta di SdI"), submit=_("Carica"),
             intro=_("Fa la stessa cosa di una ricevuta che arriva da sola. Caricarla due volte non cambia nulla."),
         )  # fmt: skip
 
     @action(description=gettext_lazy("Segna come vista"), url_path="vista", permissions=["look"], icon="visibility")
     def look(self, request: HttpRequest, object_id: str) -> HttpResponse:
         receipt = self.found(request, object_id)
-        form = ConfirmForm(request.POST if request.method == "POST" else None)
-        if request.method == "POST" and form.is_valid():
-            try:
-                answers.seen(receipt_id=receipt.pk, actor=who(request))
-            except RefusedError as refusal:
-                self.message_user(request, str(refusal), messages.WARNING)
-            else:
-                self.message_user(request, _("Segnata come vista."), messages.SUCCESS)
-            return redirect(reverse("admin:payments_sdireceipt_changelist"))
-        return self.form_page(
-            request, form=form, title=_("Segna come vista"), submit=_("L'ho guardata"), obj=receipt,
+
+        def flow(_typed: dict[str, Any]) -> Done:
+            answers.seen(receipt_id=receipt.pk, actor=who(request))
+            return Done(reverse("admin:payments_sdireceipt_changelist"), _("Segnata come vista."))
+
+        return self.flow_page(
+            request, form=ConfirmForm(request.POST if request.method == "POST" else None), flow=flow,
+            title=_("Segna come vista"), submit=_("L'ho guardata"), obj=receipt,
             intro=_("La toglie da quelle da guardare, e non cambia nessuna fattura."),
         )  # fmt: skip
+
+
+def _told(taken: SdiReceipt) -> Done:
+    url = reverse("admin:payments_sdireceipt_change", args=[taken.pk])
+    if taken.understood and taken.invoice is not None:
+        words = {"document": taken.invoice, "state": taken.invoice.get_state_display()}
+        return Done(url, _("Ricevuta applicata: %(document)s è «%(state)s».") % words)
+    why = taken.detail or _("non riguarda un file inviato da qui, o non è l'esito che si aspettava")
+    return Done(url, _("Ricevuta conservata, da guardare: %(why)s.") % {"why": why}, messages.WARNING)
