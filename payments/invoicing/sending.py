@@ -86,14 +86,13 @@ TO = {Outcome.SENT: State.SENT, Outcome.FAILED: State.READY, Outcome.UNKNOWN: St
 
 
 def _end(attempt: Transmission, outcome: str, *, said: str, actor: User | None = None) -> None:
-    """Write down what became of an attempt. A receipt may have been quicker: then the invoice stays where it is."""
+    """Write down what became of an attempt, once. A receipt may have been quicker, and said that it went."""
     with transaction.atomic(durable=True):
         invoice = Invoice.objects.locked().get(pk=attempt.invoice_id)
         still = Transmission.objects.filter(pk=attempt.pk, outcome=Outcome.UNKNOWN)
         if not still.update(outcome=outcome, detail=said[:300], ended_at=clock.now()):
             return
-        if TO[Outcome(outcome)] in Invoice.MOVES[invoice.state] and invoice.state in (State.SENDING, State.UNKNOWN):
-            states.move(invoice, TO[Outcome(outcome)], why=said, actor=actor)
+        states.move(invoice, TO[Outcome(outcome)], why=said, actor=actor)
 
 
 def give_up_abandoned() -> None:

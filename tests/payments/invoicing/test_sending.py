@@ -208,6 +208,13 @@ def test_two_workers_send_once(invoice, locked):
     assert len(Slow.sent) == (1 if locked else 2)
 
 
+@pytest.mark.parametrize("state", ["to_sign", "sending", "unknown", "sent", "delivered", "rejected"])
+def test_only_what_is_ready_is_sent(invoice, state):
+    Invoice.objects.filter(pk=invoice.pk).update(state=state)
+    assert not sending.send(invoice.pk, Slow())
+    assert not Transmission.objects.exists()
+
+
 class Dies(Road):
     name = "folder"
 
