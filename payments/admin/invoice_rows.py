@@ -46,19 +46,13 @@ def deadline(invoice: Invoice, today: date) -> SafeString | str:
 def advice(invoice: Invoice) -> str:
     """Why it is where it is, and what a person can do."""
     if invoice.state == State.WAITING:
-        return (
-            {
-                Reason.REJECTABLE: _(
-                    "Fai correggere ciò che non va, di solito i dati di fatturazione, poi «Riesamina»."
-                ),
-                Reason.ABROAD: _("Emettila con un altro programma, poi scrivilo con «Emessa fuori da qui»."),
-                Reason.NO_DATA: _("Fai completare i dati di fatturazione dell'account, poi «Riesamina»."),
-                Reason.SPLIT_PAYMENT: _("Correggi l'impegno o l'impostazione SPLIT_PAYMENT_UNTIL, poi «Riesamina»."),
-            }.get(Reason(invoice.reason))
-            or _("Riesaminala.")
-            if invoice.reason
-            else _("Riesaminala.")
-        )
+        waits: dict[str, str] = {
+            Reason.REJECTABLE: _("Fai correggere ciò che non va, di solito i dati di fatturazione, poi «Riesamina»."),
+            Reason.ABROAD: _("Emettila con un altro programma, poi scrivilo con «Emessa fuori da qui»."),
+            Reason.NO_DATA: _("Fai completare i dati di fatturazione dell'account, poi «Riesamina»."),
+            Reason.SPLIT_PAYMENT: _("Correggi l'impegno o l'impostazione SPLIT_PAYMENT_UNTIL, poi «Riesamina»."),
+        }
+        return waits.get(invoice.reason, _("Riesaminala."))
     if invoice.state == State.TO_SIGN and not signing.is_configured():
         return _("Manca la chiave di firma (SIGNING_KEY): senza, le fatture agli enti aspettano qui.")
     if invoice.state == State.READY and not settings.SDI_ROAD:
