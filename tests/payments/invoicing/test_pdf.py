@@ -150,6 +150,16 @@ def test_colours_of_ink_are_readable_in_grey():
     assert [ink for ink in inks if 0.5 < ink < 0.9] == []
 
 
+def test_the_longest_words_stay_on_the_page():
+    """A name of 80 letters and an address of 64 ran over the edge."""
+    buyer = replace(ROSSI, first_name="", last_name="", company_name="B" * 80, address="v" * 60)
+    line = Line(f"Rinnovo per 1 anno della casella PEC {'a' * 64}@pec.example", D("19.80"), DAY, DAY)
+    (page,) = drawn(invoice(buyer, lines=(line,))).pages
+    text = page.extract_text()
+    assert "B" * 80 in text.replace("\n", "") and "B" * 80 not in text
+    assert "a" * 64 in text.replace("\n", "") and "a" * 64 not in text
+
+
 DTD = b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/hostname">]><a>&x;</a>'
 
 
