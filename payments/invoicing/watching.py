@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from payments.invoicing import numbering, sweeps
-from payments.models import Invoice, InvoiceCounter, Refund, SdiReceipt
+from payments.models import Invoice, InvoiceCounter, InvoiceEvent, Refund, SdiReceipt
 from renewals.models import Order
 
 NEAR = timedelta(days=2)  # before the last day at SdI
@@ -32,10 +32,9 @@ def undecided(now: datetime) -> QuerySet[Order]:
 def stuck_on_the_way(now: datetime) -> QuerySet[Invoice]:
     """Files of which nobody knows whether they went, and files that are ready for an hour and do not go."""
     since = now - WAITS_TOO_LONG
-    late = Q(state=Invoice.State.READY) & Exists(
-        Invoice.objects.filter(pk=OuterRef("pk"), events__after=Invoice.State.READY, events__at__lt=since)
-    )
-    return Invoice.objects.filter(Q(state=Invoice.State.UNKNOWN) | late)
+    ready = InvoiceEvent.objects.filter(invoice=OuterRef("pk"), after=Invoice.State.READY, at__lt=since)
+    on_the_way = Invoice.objects.filter(state__in=[Invoice.State.UNKNOWN, Invoice.State.READY])
+    return on_the_way.filter(Q(state=Invoice.State.UNKNOWN) | Exists(ready))
 
 
 def not_understood(now: datetime) -> QuerySet[SdiReceipt]:
