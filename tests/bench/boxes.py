@@ -58,7 +58,7 @@ IDENTITY_COLUMNS = """
     subject, first_name, last_name, company_name, codice_fiscale, partita_iva, birth_date,
     representative_codice_fiscale, address, postal_code, city, province, country, phone
 """
-EXPIRY = "(%(today)s::date + (%(first)s + (n * 7919 %% %(days)s)::int))"
+EXPIRY = "(%(today)s::date + (%(first)s + (n::bigint * 7919 %% %(days)s)::int))"
 STATEMENTS = [
     "SET synchronous_commit = off",
     f"""
