@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 from django.conf import settings
-from django.template.loader import render_to_string
 from segno import helpers
 
+from payments import papers
 from renewals.models import Order
 from renewals.references import creditor_reference, customer_code
 
@@ -73,12 +72,5 @@ def instructions(order: Order, *, amount: Decimal) -> Instructions:
 
 
 def pdf(order: Order, shown: Instructions) -> bytes:
-    """The instructions on one page of A4, readable in grey. Slow: never inside a transaction."""
-    from weasyprint import CSS, HTML
-    from weasyprint.urls import URLFetcher
-
-    context: dict[str, Any] = {"order": order, "transfer": shown, "provider": settings.PROVIDER_NAME}
-    html = render_to_string("payments/instructions_pdf.html", context)
-    style = CSS(filename=settings.BASE_DIR / "static" / "css" / "pdf.css")
-    # Only the QR code, which is in the page itself: a document never fetches anything.
-    return bytes(HTML(string=html, url_fetcher=URLFetcher(allowed_protocols={"data"})).write_pdf(stylesheets=[style]))
+    """The instructions on one page of A4. Slow: never inside a transaction."""
+    return papers.kept(order.number, papers.page("payments/instructions_pdf.html", {"order": order, "transfer": shown}))

@@ -9,6 +9,7 @@ BOX = "area-clienti/pec/<uuid:box_id>/"
 PEC = {"section": "pec"}
 BUY = {"section": "pec", "road": PURCHASE}
 PAY = {"section": "pagamenti"}
+INVOICE = "area-clienti/fatture/<uuid:invoice_id>/"
 METHODS = "area-clienti/metodi-di-pagamento/"
 urlpatterns = [
     path(BOX + "rinnova/pagamento/", confirm.confirm, name="confirm", kwargs=PEC),
@@ -33,6 +34,7 @@ urlpatterns = [
     path(METHODS + "<uuid:method_id>/predefinito/", views.method_default, name="method_default", kwargs=PAY),
     path(METHODS + "<uuid:method_id>/rimuovi/", views.method_remove, name="method_remove", kwargs=PAY),
     path(ORDER, views.order, name="order", kwargs=PAY),
+    path(ORDER + "riepilogo.pdf", views.order_pdf, name="order_pdf", kwargs=PAY),
     path(ORDER + "esito/", views.outcome, name="outcome", kwargs=PAY),
     path(ORDER + "paga/", views.pay, name="pay", kwargs=PAY),
     path(ORDER + "bonifico/", views.transfer, name="transfer", kwargs=PAY),
@@ -44,6 +46,8 @@ urlpatterns = [
     path(ORDER + "annulla/", views.cancel, name="cancel", kwargs=PAY),
     path(ORDER + "recesso/", views.withdraw, name="withdraw", kwargs=PAY),
     path(ORDER + "recesso/conferma/", views.withdraw_confirm, name="withdraw_confirm", kwargs=PAY),
+    path(INVOICE + "copia.pdf", views.invoice_pdf, name="invoice_pdf", kwargs=PAY),
+    path(INVOICE + "fattura.xml", views.invoice_xml, name="invoice_xml", kwargs=PAY),
     path("pagamenti/<uuid:payment_id>/ritorno/", views.come_back, name="return", kwargs=PAY),
     path("pagamenti/<uuid:payment_id>/carta/", views.card, name="card", kwargs=PAY),
     path(METHODS + "carta/<uuid:setup_id>/", views.card_setup, name="card_setup", kwargs=PAY),

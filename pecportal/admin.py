@@ -103,6 +103,8 @@ MENU: "list[tuple[StrOrPromise, list[Entry]]]" = [
             ("payments.difference", "balance", gettext_lazy("Quadratura")),
             ("payments.receipt", "account_balance", gettext_lazy("Accrediti")),
             ("payments.statement", "upload_file", gettext_lazy("Estratti conto")),
+            ("payments.invoice", "request_quote", gettext_lazy("Fatture")),
+            ("payments.sdireceipt", "mark_email_read", gettext_lazy("Ricevute di SdI")),
             ("renewals.order", "receipt_long", gettext_lazy("Ordini")),
             ("mailboxes.mailbox", "mail", gettext_lazy("Caselle PEC")),
         ],

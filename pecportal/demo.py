@@ -24,7 +24,7 @@ from mailboxes.models.boxes import Phase
 from mailboxes.platform.local import LocalPlatform
 from payments import auto_renewal
 from payments.providers.base import SavedMethod
-from pecportal import clock
+from pecportal import clock, demo_invoices
 from renewals import flows as orders
 from renewals.terms import VERSION
 
@@ -56,6 +56,7 @@ def _plain(name: str) -> str:
 
 def clear() -> None:
     """Take away all business data, past the PROTECTs: foreign keys are checked at the commit."""
+    demo_invoices.clear_outbox()
     with transaction.atomic():
         Session.objects.all().delete()
         for label in OWN_APPS:
@@ -87,9 +88,10 @@ def build() -> None:
         codice_fiscale="12345670017", partita_iva="12345670017", sdi_code="ABC1234",
         representative_codice_fiscale=personal_code("Laura", "Verdi", date(1975, 3, 1), woman=True), **PLACE,
     )  # fmt: skip
-    User.objects.create_superuser("admin", email="admin@posta.example")
+    admin = User.objects.create_superuser("admin", email="admin@posta.example")
     _boxes_of_mario(mario, code, born, today)
     _boxes_of_the_accountant(studio, today)
+    _invoices(mario, studio, admin, today)
     User.objects.exclude(kind=User.Kind.ACCOUNT, is_staff=False).update(password=hashed)
     telling.tell_platform(limit=1000)
 
@@ -159,6 +161,15 @@ def _open_order(mario: User, box: Mailbox) -> None:
         box=box, user=mario, choice=choice, years=1, holder={}, email="mario.contatto@posta.example",
         method="transfer", terms_version=VERSION, terms_ip="127.0.0.1", immediate_start=False,
         shown_total=quote.totals.total,
+    )  # fmt: skip
+
+
+def _invoices(mario: User, studio: User, admin: User, today: date) -> None:
+    mine = {box.address.name: box for box in Mailbox.objects.filter(owner=mario).select_related("address", "plan")}
+    pro = Mailbox.objects.filter(owner=studio, plan__code="pro", expires_on__gt=today).select_related("plan")
+    demo_invoices.build(
+        mario=mario, mailbox=mine["anna.bianchi@pec.example"], archive=mine["automatico@pec.example"], studio=studio,
+        pro=pro.earliest("pk"), staff=admin,
     )  # fmt: skip
 
 

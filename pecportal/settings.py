@@ -257,6 +257,12 @@ else:
             "LOCATION": str(folder("CACHE_DIR", VAR_DIR / "cache")),
         }
     }
+CACHES["papers"] = {  # PDFs drawn lately: large, quickly drawn anew, and no business of Redis
+    "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
+    "LOCATION": str(VAR_DIR / "papers"),
+    "TIMEOUT": 24 * 3600,
+    "OPTIONS": {"MAX_ENTRIES": 1000},
+}
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 SESSION_COOKIE_AGE = 24 * 3600  # R5: the row outlives the idle limit, so that what was typed is still there
 SESSION_SAVE_EVERY_REQUEST = False
@@ -440,6 +446,8 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {
         "stripe": {"level": "WARNING"},  # it would write every call, with its address
+        "weasyprint": {"level": "ERROR"},  # of every style sheet it tells the rules it does not know
+        "fontTools": {"level": "WARNING"},  # it would write twenty lines a document
         "django.server": {"handlers": ["console"], "propagate": False},
         # Its errors name the recipient (R33): the queue's own log in admin has them, and pecportal.relay counts them.
         # Named here, or post_office would add a handler of its own.

@@ -228,7 +228,10 @@ def test_the_browsers_own_language_is_not_asked(client, italian, cookie):
     assert {"Sign in", "With the PEC mailbox", "I forgot the password"} & texts == set()
 
 
-@pytest.mark.parametrize("path", ["", "pec/", "pec/?scheda=altri", "domini/", "ordini/", "dati/", "box", "rinnova"])
+AREA = ["", "pec/", "pec/?scheda=altri", "domini/", "ordini/", "fatture/", "dati/", "box", "rinnova"]
+
+
+@pytest.mark.parametrize("path", AREA)
 def test_the_area_in_english_says_no_italian(client, alice, make_box, italian, path):
     mine = make_box(alice, "alice")
     make_box(alice, "scaduta", expires_in=-12)

@@ -13,6 +13,7 @@ from renewals.models import Order
 from tests.conftest import CODES
 from tests.domains import domain_of, on_domain, place_domain
 from tests.helpers import place, start_card
+from tests.payments.invoicing.invoice_rows import issued
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -80,13 +81,13 @@ def world(make_box, alice, carla, box):
         "box_id": str(box.public_id), "number": order.number, "payment_id": str(payment.public_id),
         "remote_id": payment.remote_id, "provider": "sandbox", "method_id": str(method.public_id),
         "setup_id": str(setup.public_id), "version": "2026-11", "uidb64": "MQ", "token": "abc-def",
-        "domain_id": str(domain.public_id),
+        "domain_id": str(domain.public_id), "invoice_id": str(issued(order, number=7700).public_id),
     }  # fmt: skip
     return {"values": values, "order": order, "box": box, "second": second, "carlas": carlas, "on_domain": on_it}
 
 
 def body(response) -> str:
-    if response.get("Content-Type", "").startswith("text/html"):
+    if response.get("Content-Type", "").startswith(("text/html", "application/xml")):
         return unescape(response.content.decode())
     return ""
 
@@ -95,7 +96,7 @@ def secrets_of_alice(world) -> list[str]:
     return [
         "alice@pec.example", "seconda@pec.example", "alice@posta.example", "alice.contatto@posta.example", "Rossi",
         "Bianchi", CODES["alice"], CODES["bruno"], world["order"].number, "2000001@", "ordine@posta.example",
-        "Carta di Alice 9999", "rossi.example",
+        "Carta di Alice 9999", "rossi.example", "-7700",
     ]  # fmt: skip
 
 
@@ -138,12 +139,12 @@ def test_a_stranger_sees_and_moves_nothing(world, carla, who):
             continue
         for method in ("get", "post"):
             response = getattr(client, method)(path, follow=False)
-            if re.search(r"<(uuid:(box|domain|method|setup)_id|str:number)>", route):
+            if re.search(r"<(uuid:(box|domain|invoice|method|setup)_id|str:number)>", route):
                 assert response.status_code in (404, 405), (method, path, response.status_code)
                 walked += 1
             leaked = [s for s in secrets_of_alice(world) if s in body(response) and s not in path]
             assert leaked == [], (method, path, leaked)
-    assert walked >= 24
+    assert walked >= 30
     world["box"].refresh_from_db()
     assert before == (
         Order.objects.get().status, list(Payment.objects.values_list("status", flat=True)), world["box"].expires_on,
@@ -174,7 +175,7 @@ def test_a_mailbox_login_sees_its_box_and_nothing_of_the_account(world, alice):
     client.force_login(world["second"].login, backend="mailboxes.backends.MailboxBackend")
     forbidden = [
         "alice@pec.example", "alice@posta.example", "alice.contatto@posta.example", "Rossi", CODES["alice"],
-        world["order"].number, "2000001@", "Carta di Alice 9999",
+        world["order"].number, "2000001@", "Carta di Alice 9999", "-7700",
     ]  # fmt: skip
     own = {**world["values"], "box_id": str(world["second"].public_id)}
     seen = 0
@@ -183,7 +184,7 @@ def test_a_mailbox_login_sees_its_box_and_nothing_of_the_account(world, alice):
             continue
         path = filled(route, own)
         response = client.get(path)
-        if "str:number" in route:
+        if "str:number" in route or "invoice_id" in route:
             assert response.status_code == 404, path
         leaked = [s for s in forbidden if s in body(response) and s not in path]
         assert leaked == [], (path, leaked)
@@ -195,7 +196,12 @@ def test_account_pages_are_not_there_for_a_mailbox_login(world):
     client = Client()
     client.force_login(world["box"].login, backend="mailboxes.backends.MailboxBackend")
     domain = f"/area-clienti/domini/{world['values']['domain_id']}/"
-    for path in ("/area-clienti/dati/", "/area-clienti/ordini/", "/area-clienti/domini/", domain, domain + "rinnova/"):
+    invoices = "/area-clienti/fatture/"
+    files = [f"{invoices}{world['values']['invoice_id']}/{name}" for name in ("copia.pdf", "fattura.xml")]
+    for path in (
+        "/area-clienti/dati/", "/area-clienti/ordini/", "/area-clienti/domini/", domain, domain + "rinnova/", invoices,
+        *files,
+    ):  # fmt: skip
         assert client.get(path).status_code == 404, path
     for path in ("/area-clienti/", "/area-clienti/pec/"):
         assert client.get(path).url == f"/area-clienti/pec/{world['box'].public_id}/"

@@ -1,7 +1,8 @@
 """Staff's pages of orders and money. Everything is read only; what changes a state is a page that calls one flow."""
 
-from . import cases, giving_back, methods, orders, payments, receipts, reconciliation, statements
+from . import cases, giving_back, invoices, methods, orders, payments, receipts, reconciliation, sdi, statements
 
 __all__ = [
-    "cases", "giving_back", "methods", "orders", "payments", "receipts", "reconciliation", "statements",
+    "cases", "giving_back", "invoices", "methods", "orders", "payments", "receipts", "reconciliation", "sdi",
+    "statements",
 ]  # fmt: skip

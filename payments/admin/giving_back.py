@@ -13,16 +13,17 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
-from mailboxes.admin.base import ReadOnlyAdmin, admin_url, who
+from mailboxes.admin.base import Done, ReadOnlyAdmin, admin_url, who
 from mailboxes.admin.fields import AmountField
 from mailboxes.admin.shown import badge, link, shown
 from payments import giving_back
-from payments.models import Case, Receipt, Refund
+from payments.invoicing import notes
+from payments.models import Case, Invoice, Receipt, Refund
 from pecportal.errors import RefusedError
 from pecportal.formats import euro, money
 from renewals.models import Kind, Order
 
-from .forms import AllocateForm, ReasonForm, text
+from .forms import AllocateForm, ConfirmForm, ReasonForm, text
 
 COLOURS = {
     Refund.Status.CREATED: "info",
@@ -231,8 +232,9 @@ class RefundAdmin(ReadOnlyAdmin):
     search_fields = ("order__number__exact", "remote_id__exact")
     search_help_text = gettext_lazy("Numero d'ordine, o id del rimborso o CRO per intero")
     ordering = ("-id",)
+    actions_detail = ("credit",)
     fields = (("state", "amount_in_euro"), ("order", "source"), ("remote_id", "reason"), ("why", "asked_by"),
-              ("on", "done"))  # fmt: skip
+              ("on", "done"), "note")  # fmt: skip
     on = shown("created_at", gettext_lazy("Chiesto il"))
     done = shown("done_at", gettext_lazy("Fatto il"))
     amount_in_euro = shown("amount", gettext_lazy("Importo"))
@@ -248,3 +250,41 @@ class RefundAdmin(ReadOnlyAdmin):
     def source(self, refund: Refund) -> SafeString | str:
         source: Any = refund.receipt or refund.payment
         return f"{source}" if isinstance(source, Receipt) else link(source)
+
+    @display(description=gettext_lazy("Nota di credito"))
+    def note(self, refund: Refund) -> SafeString | str:
+        return link(_note_of(refund))
+
+    def has_credit_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return request.user.has_perm("payments.add_invoice")
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list:
+        """The note of a refund is made by itself within minutes: the button is for who does not wait."""
+        refund = self.get_object(request, object_id)
+        owes = refund is not None and refund.status == Refund.Status.DONE and _note_of(refund) is None
+        return super().get_actions_detail(request, object_id) if owes else []
+
+    @action(
+        description=gettext_lazy("Emetti la nota di credito"), url_path="nota", permissions=["credit"], icon="note_add"
+    )
+    def credit(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        refund = self.found(request, object_id)
+
+        def flow(_typed: dict[str, Any]) -> Done:
+            made = notes.issue_note(refund.pk)
+            if made is None:
+                raise RefusedError(
+                    _("SdI non ha ancora una fattura di questo ordine, o non c'è più nulla da stornare.")
+                )
+            return Done(admin_url(made), _("Nota di credito %(note)s fatta.") % {"note": made})
+
+        return self.flow_page(
+            request, form=ConfirmForm(request.POST if request.method == "POST" else None), flow=flow,
+            title=_("Emetti la nota di credito"), submit=_("Emetti"), obj=refund,
+            intro=_("Storna dalla fattura dell'ordine il denaro che è tornato indietro."),
+            facts=[(_("Rimborso"), euro(refund.amount)), (_("Ordine"), refund.order or "-")],
+        )  # fmt: skip
+
+
+def _note_of(refund: Refund) -> Invoice | None:
+    return Invoice.objects.live().filter(refund=refund).defer("xml", "detail").first()

@@ -27,6 +27,7 @@ from renewals.models import Order, OrderEvent, OrderLine
 
 from .forms import CancelForm, CommitmentForm
 from .giving_back import OrderActions
+from .invoice_rows import InvoiceInline
 from .named import MethodFilter, named
 from .sums import missing_of
 
@@ -185,7 +186,7 @@ class OrderAdmin(OrderActions):
         "refund_goodwill",
         "take_back",
     )
-    inlines = (LineInline, PaymentInline, AllocationInline, CaseInline, EventInline)
+    inlines = (LineInline, PaymentInline, AllocationInline, InvoiceInline, CaseInline, EventInline)
     fieldsets = (
         (None, {"fields": (("number", "state"), ("kind", "years_in_words"), ("owner", "placed_by"), "email")}),
         (

@@ -1,19 +1,22 @@
 """An order: its page, how it came out, Annulla."""
 
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import drafts
 from payments import auto_renewal as automatic
-from payments import flows, withdrawal
+from payments import flows, papers, withdrawal
 from payments.domain_words import domain_of
 from payments.forms import CancelForm
+from payments.invoicing import shown as invoices
 from payments.models import AutoRenewal
 from payments.outcome import Panel, panel
 from payments.screens import (
@@ -27,6 +30,7 @@ from payments.screens import (
     user_of,
 )
 from payments.transfer import instructions
+from payments.views.paper import as_pdf
 from pecportal import clock
 from pecportal.errors import RefusedError
 from renewals.models import Order
@@ -56,11 +60,23 @@ def _looked(typed: str) -> int:
 @require_safe
 @never_cache
 def order(request: HttpRequest, number: str, **kwargs: object) -> HttpResponse:
-    """The order as it stands, to read and to print; billing data for the account only (R1)."""
+    """The order as it stands, to read and to print."""
     found = order_or_404(request, number)
     user = user_of(request)
+    shown = _shown(request, found)
+    context = {
+        **shown, "next": [line for line in shown["panel"].next if not line.done],
+        "state_look": STATE_LOOKS.get(found.status, "cancellata"), "invoices": invoices.of_order(found, user),
+        "withdraw_until": withdrawal.until(found, user=user, today=clock.today()),
+        "free_until": withdrawal.free_until(found, user=user, today=clock.today()),
+    }  # fmt: skip
+    return render(request, "payments/order.html", context)
+
+
+def _shown(request: HttpRequest, found: Order) -> dict[str, Any]:
+    """What the order's page and its summary on paper say; billing data for the account only (R1)."""
+    user = user_of(request)
     where, _auto = _where(request, found)
-    to_come = [line for line in where.next if not line.done]
     billing = None if user.is_mailbox else getattr(found, "billing", None)
     lines = [
         {
@@ -70,16 +86,25 @@ def order(request: HttpRequest, number: str, **kwargs: object) -> HttpResponse:
         }
         for line in found.lines.all()
     ]  # fmt: skip
-    context = {
-        "order": found, "panel": where, "next": to_come, "lines": lines, "movements": movements(found),
-        "state_look": STATE_LOOKS.get(found.status, "cancellata"),
+    return {
+        "order": found, "panel": where, "lines": lines, "movements": movements(found),
         "billing": billing, "billing_rows": identity_rows(billing),
         "facts": order_rows(found, email=found.email if shows_email(found, user) else ""),
-        "withdraw_until": withdrawal.until(found, user=user, today=clock.today()),
-        "free_until": withdrawal.free_until(found, user=user, today=clock.today()),
         "vat_percent": (found.vat_rate * 100).normalize(),
     }  # fmt: skip
-    return render(request, "payments/order.html", context)
+
+
+@login_required
+@require_safe
+@never_cache
+def order_pdf(request: HttpRequest, number: str, **kwargs: object) -> HttpResponse:
+    """The same on paper: what this login may see of it."""
+    found = order_or_404(request, number)
+    html = papers.page("payments/order_pdf.html", {**_shown(request, found), "today": clock.today()})
+    return as_pdf(
+        request, lambda: papers.kept(found.number, html), name=f"{found.number}.pdf",
+        back=reverse("payments:order", args=[found.number]),
+    )  # fmt: skip
 
 
 @login_required

@@ -21,6 +21,7 @@ from payments.methods import methods_of, switches_on
 from payments.models import Payment
 from payments.screens import expiry_of, order_or_404, user_of
 from payments.transfer import BY_BANK, instructions, pdf
+from payments.views.paper import as_pdf
 from pecportal import clock
 from pecportal.errors import RefusedError
 from renewals import settle
@@ -112,13 +113,14 @@ def transfer(request: HttpRequest, number: str, method: str = "transfer", **kwar
 @require_safe
 @never_cache
 def transfer_pdf(request: HttpRequest, number: str, method: str = "transfer", **kwargs: object) -> HttpResponse:
-    """The same instructions on a page of paper."""
+    """The same instructions on paper."""
     order = order_or_404(request, number)
     if not order.is_awaiting_payment or order.method != method:
         return redirect("payments:outcome", number=order.number)
-    content = pdf(order, instructions(order, amount=flows.missing(order)))
-    headers = {"Content-Disposition": f'inline; filename="{order.number}.pdf"'}
-    return HttpResponse(content, content_type="application/pdf", headers=headers)
+    return as_pdf(
+        request, lambda: pdf(order, instructions(order, amount=flows.missing(order))), name=f"{order.number}.pdf",
+        back=reverse(f"payments:{method}", args=[order.number]),
+    )  # fmt: skip
 
 
 @require_safe

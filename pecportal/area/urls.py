@@ -1,4 +1,4 @@
-"""Home, Gestisci, the page of one box, domains and orders: what the area shows."""
+"""Home, Gestisci, the page of one box, domains, orders and invoices: what the area shows."""
 
 from django.urls import path
 
@@ -12,4 +12,5 @@ urlpatterns = [
     path("area-clienti/domini/", views.domain_list, name="domini", kwargs={"section": "domini"}),
     path("area-clienti/domini/<uuid:domain_id>/", views.domain, name="dominio", kwargs={"section": "domini"}),
     path("area-clienti/ordini/", views.order_list, name="ordini", kwargs={"section": "pagamenti"}),
+    path("area-clienti/fatture/", views.invoice_list, name="fatture", kwargs={"section": "pagamenti"}),
 ]

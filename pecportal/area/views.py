@@ -14,9 +14,10 @@ from accounts.models import User
 from mailboxes.contact import may_change
 from mailboxes.models import Mailbox
 from mailboxes.models.boxes import Phase
+from payments.invoicing import shown
 from payments.models import AutoRenewal
 from pecportal import clock
-from pecportal.area import boxes, domains, filters, holders, home, orders, reading, rows
+from pecportal.area import boxes, domains, filters, holders, home, invoices, orders, reading, rows
 from renewals.history import history
 
 PER_PAGE = 25
@@ -178,3 +179,21 @@ def order_list(request: SignedIn, section: str) -> HttpResponse:
         ],
     }
     return render(request, "area/ordini.html", context)
+
+
+@require_safe
+@login_required
+def invoice_list(request: SignedIn, section: str) -> HttpResponse:
+    """Fatture: the account's, each with its credit notes, searched, of one year, 25 a page."""
+    _accounts_only(request.user)
+    years = invoices.years_of(request.user)
+    asked = invoices.Asked.of(request.GET, years)
+    page = Paginator(invoices.of_account(request.user, asked), PER_PAGE).get_page(request.GET.get("page"))
+    context = {
+        "page": page,
+        "rows": shown.rows(page.object_list),
+        "asked": asked,
+        "years": years,
+        "querystring": asked.querystring,
+    }
+    return render(request, "area/fatture.html", context)

@@ -14,6 +14,7 @@ from mailboxes.flows import open_domain
 from mailboxes.models import Holder, Mailbox, Plan, Price, VatRate
 from payments import flows as money
 from payments import refunds
+from payments.invoicing import answers
 from payments.models import (
     AutoRenewal,
     Case,
@@ -31,6 +32,7 @@ from payments.providers import sandbox
 from pecportal import clock
 from renewals.models import Order
 from tests.helpers import pay_card, pay_transfer, place, start_card
+from tests.payments.invoicing.invoice_rows import issued
 
 
 @pytest.fixture
@@ -79,6 +81,8 @@ def world(make_box, alice, carla, dario, plans, today) -> SimpleNamespace:
             payment=Payment.objects.locked().get(pk=payment.pk), amount=Decimal("1.00"), actor=dario, why="prova",
             order=card,
         )  # fmt: skip
+    issued(Order.objects.get(pk=card.pk), number=1, state="rejected")
+    answers.take(name="IT01234560157_00009_RC_001.xml", content=b"<no/>")
     night = Reconciliation.objects.create(day=today, started_at=clock.now(), finished_at=clock.now())
     Difference.objects.create(about="dates", object_id=boxes["presto"].pk, detail="casella", found_on=night)
     lifecycle.run_for(today)

@@ -18,11 +18,13 @@ from payments.models import (
     AutoRenewal,
     Case,
     Difference,
+    Invoice,
     Payment,
     ProviderEvent,
     Receipt,
     Refund,
     ScheduledCharge,
+    SdiReceipt,
     Statement,
     StoredMethod,
 )
@@ -30,9 +32,9 @@ from renewals.models import Order
 
 pytestmark = pytest.mark.django_db
 READ_ONLY = [
-    Alarm, AutoRenewal, Case, DeletionStop, Difference, Domain, HandRelease, Letter, LifecycleRun, Mailbox,
-    ManifestLine, Notice, Order, Payment, ProviderEvent, Receipt, Refund, ScheduledCharge, StaffHold, Statement,
-    StoredMethod,
+    Alarm, AutoRenewal, Case, DeletionStop, Difference, Domain, HandRelease, Invoice, Letter, LifecycleRun, Mailbox,
+    ManifestLine, Notice, Order, Payment, ProviderEvent, Receipt, Refund, ScheduledCharge, SdiReceipt, StaffHold,
+    Statement, StoredMethod,
 ]  # fmt: skip
 EDITABLE = [Holder, Plan, Price, VatRate]
 OURS = [*READ_ONLY, *EDITABLE]
@@ -41,6 +43,8 @@ OWN_LISTS = [
     "admin:mailboxes_domain_open_domain",
     "admin:payments_receipt_record",
     "admin:payments_statement_upload",
+    "admin:payments_invoice_export",
+    "admin:payments_sdireceipt_upload",
 ]
 OWN_DETAILS = {
     "admin:payments_receipt_allocate": Receipt,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from accounts.models import FiscalIdentity
 from payments.giving_back import gross_of
-from payments.invoicing import checks, schema_check
+from payments.invoicing import checks, paper, schema_check
 from payments.invoicing.document import credit_note
 from payments.invoicing.from_order import of_order, shares
 from payments.invoicing.reading import amount, text
@@ -62,6 +62,12 @@ def test_every_document_of_the_population_may_be_sent(rows, subject, kind, split
     bank_only = MEANS[plan.method] if plan.collected or plan.method == "postal" else "MP05"
     assert {text(p, "ModalitaPagamento") for p in payments} == {bank_only}
 
+    on_paper = paper.read(xml)
+    assert (on_paper.taxable, on_paper.vat, on_paper.total) == (invoice.taxable, invoice.vat, invoice.total)
+    assert (on_paper.due, on_paper.number) == (invoice.due, invoice.number)
+    assert [line.net for line in on_paper.lines] == [line.net for line in invoice.lines]
+    assert [paid.amount for paid in on_paper.payments] == [paid.amount for paid in invoice.payments]
+
     before, credited = D(0), (D(0), D(0))
     for number, cut in enumerate([*cuts, 100], 18):
         part = ((invoice.due - before) * cut / 100).quantize(D("0.01"), ROUND_DOWN)
@@ -72,7 +78,7 @@ def test_every_document_of_the_population_may_be_sent(rows, subject, kind, split
             order_number=order.number,
         )  # fmt: skip
         assert checks.review(note, today=DAY) == []
-        assert note.due == part
+        assert note.due == paper.read(write(note)).due == part
         before, credited = before + part, (credited[0] + note.taxable, credited[1] + note.vat)
     assert (before, *credited) == (invoice.due, invoice.taxable, invoice.vat)
 
