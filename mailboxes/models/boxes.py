@@ -264,7 +264,13 @@ class Mailbox(Lifespan):
         ]
         indexes = [
             models.Index(fields=["owner", "expires_on", "id"], name="mailbox_list_of_owner"),
-            models.Index(fields=["expires_on", "id"], condition=Q(phase="live"), name="mailbox_live_by_expiry"),
+            # With what a day's notices ask of each: half of all boxes are read for them, and none from the table (R27).
+            models.Index(
+                fields=["expires_on", "id"],
+                include=["delete_from", "auto_renews", "auto_over_for"],
+                condition=Q(phase="live"),
+                name="mailbox_live_by_expiry",
+            ),
             # Only the boxes that the sweep has not recorded yet: not each Scaduta box, each day (R28).
             models.Index(fields=["expires_on", "id"], condition=EXPIRY_NOT_RECORDED, name="mailbox_expiry_to_record"),
             models.Index(fields=["delete_from", "id"], condition=Q(phase="live"), name="mailbox_live_by_deletion"),
