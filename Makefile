@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .SILENT:
-.PHONY: help setup run test check bench soak lock system
+.PHONY: help setup run test check bench soak lock system mail-system
 
 PORT ?= 8000
 STEPS ?= 30000
@@ -91,7 +91,29 @@ system:
 	library libharfbuzz-subset.so.0 || missing+=" libharfbuzz-subset0"
 	if [ -n "$$missing" ]; then install $$missing; fi
 
-test: setup system
+# What the tests of the mail platform start. They need root, as Dovecot and Postfix do: without it the suite says that it
+# skipped them. Nothing is started or enabled here: the tests start their own.
+mail-system:
+	missing=""
+	[ -x /usr/lib/dovecot/imap ] || missing+=" dovecot-core dovecot-imapd"
+	[ -x /usr/lib/dovecot/lmtp ] || missing+=" dovecot-lmtpd"
+	[ -e /usr/lib/dovecot/modules/auth/libdriver_pgsql.so ] || missing+=" dovecot-pgsql"
+	[ -x /usr/sbin/postfix ] || missing+=" postfix"
+	[ -e /usr/lib/postfix/postfix-pgsql.so ] || missing+=" postfix-pgsql"
+	if [ -z "$$missing" ]; then exit 0; fi
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+		echo "The tests of the mail platform will be skipped: they need root and these Debian packages:$$missing"; exit 0
+	fi
+	$(INSTALL)
+	made=""
+	if [ ! -e /usr/sbin/policy-rc.d ]; then printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; made=yes; fi
+	trap 'if [ -n "$$made" ]; then rm -f /usr/sbin/policy-rc.d; fi' EXIT
+	install $$missing || { echo "The tests of the mail platform will be skipped: these could not be installed:$$missing"; exit 0; }
+	if [ -d /run/systemd/system ]; then
+		for unit in dovecot postfix; do case "$$missing" in *" $$unit"*) systemctl disable --quiet "$$unit" || true;; esac; done
+	fi
+
+test: setup system mail-system
 	$(PYTHON) tests/run
 
 check: setup system
@@ -108,6 +130,7 @@ check: setup system
 		DATABASE_URL=postgres://pecportal:password@localhost/pecportal DATABASE_POOL=9 REDIS_URL=redis://localhost/0 BROKER_URL=redis://localhost/1 \
 		EMAIL_URL=smtp+tls://user:password@localhost:587 OPS_EMAIL=ops@provider.it DEFAULT_FROM_EMAIL=noreply@provider.it \
 		PROVIDER_SUPPORT_EMAIL=assistenza@provider.it PROVIDER_PRIVACY_URL=https://provider.it/privacy \
+		MAILBOX_PLATFORM=mailboxes.platform.dovecot.DovecotPlatform DOVEADM_URL=http://localhost:8080 DOVEADM_KEY=$$(secret) \
 		PAYMENT_PROVIDERS=transfer BANK_IBAN=IT60X0542811101000000123456 INVOICES_FROM=2027-01-01 SDI_ROAD=folder \
 		SELLER_NAME="Provider S.p.A." SELLER_PARTITA_IVA=01234560157 SELLER_ADDRESS="via Roma 1" SELLER_POSTAL_CODE=20121 \
 		SELLER_CITY=Milano SELLER_PROVINCE=MI "$$@" && rm -rf "$$folder"
@@ -126,7 +149,7 @@ check: setup system
 	echo "check: $$passed passed, $${#failed[@]} failed"
 	[ $${#failed[@]} = 0 ]
 
-bench: setup system
+bench: setup system mail-system
 	tests/with_services $(PYTHON) tests/bench/run
 
 soak: setup system

@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.db import models
 from django.db.models import Q
@@ -55,6 +56,19 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.username
+
+    def check_password(self, raw_password: str | None) -> bool:
+        """Whether this is the password. A hash whose cost is out of date is renewed, if it is still the one we read.
+
+        Django's own writes it whatever happened meanwhile: a password changed in that moment would be the old again.
+        """
+
+        def renew(raw: str) -> None:
+            read, self.password = self.password, make_password(raw)
+            if not User.objects.filter(pk=self.pk, password=read).update(password=self.password):
+                self.password = read
+
+        return check_password(raw_password, self.password, renew)
 
     @property
     def is_mailbox(self) -> bool:

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 MAX_YEARS = 5
 SOON_DAYS = 90  # "in scadenza": red from 90 days before
+FILLING_UP, ROOM_AGAIN = 0.7, 0.65  # of its space: from where its people are warned, and below which once more
 
 
 class State(StrEnum):

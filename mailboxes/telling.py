@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
+from mailboxes import measuring
 from mailboxes.models import Mailbox
 from mailboxes.models.boxes import Phase
 from mailboxes.platform.base import get_platform
@@ -37,6 +38,7 @@ def tell_platform(*, limit: int | None = None, seconds: float = 200) -> Told:
     done = failed = 0
     while limit is None or done + failed < limit:
         boxes, claim = _claim_due(TOLD_AT_ONCE if limit is None else min(TOLD_AT_ONCE, limit - done - failed))
+        measuring.follow(boxes)
         for n, box in enumerate(boxes):
             if time.monotonic() >= stop_at:
                 rest = Mailbox.objects.filter(pk__in=[b.pk for b in boxes[n:]], platform_due_at=claim)

@@ -44,6 +44,7 @@ TIMETABLE: dict[str, tuple[str, dict[str, str] | int]] = {
     "invoices: send to SdI": ("payments.tasks.send_invoices", 60),
     "invoices: receipts of SdI": ("payments.tasks.read_sdi_receipts", 300),
     "mailboxes: tell the platform": ("mailboxes.tasks.sync_platform", 60),
+    "mailboxes: measure the space used": ("mailboxes.tasks.measure_space", 300),
     "lifecycle: what became of letters": ("lifecycle.tasks.read_outcomes", 60),
     "mail: send the queue": ("pecportal.tasks.send_mail", 60),
 }

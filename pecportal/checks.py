@@ -19,6 +19,7 @@ from schwifty.exceptions import SchwiftyException
 KEYS = ("SECRET_KEY", "TOMBSTONE_KEY")
 SHORTEST_KEY = 50  # what `django-admin startproject` makes
 SMTP = "django.core.mail.backends.smtp.EmailBackend"
+LOCAL, DOVECOT = "mailboxes.platform.local.LocalPlatform", "mailboxes.platform.dovecot.DovecotPlatform"
 BOOT_ERROR = 3  # gunicorn stops at this code; at any other it starts the worker again, for ever
 
 
@@ -160,6 +161,14 @@ def production_errors() -> Iterator[Error]:
             )
     if "paypal" in settings.PAYMENT_PROVIDERS:
         yield from paypal_errors()
+    if settings.MAILBOX_PLATFORM == DOVECOT and not (
+        settings.DOVEADM_KEY and urlsplit(settings.DOVEADM_URL).scheme in ("http", "https")
+    ):
+        yield Error(
+            "MAILBOX_PLATFORM is Dovecot's without DOVEADM_URL and DOVEADM_KEY: no deleted mailbox would be emptied.",
+            hint="Set them to where Dovecot's doveadm listens, and to the key that it was started with.",
+            id="pecportal.E040",
+        )
 
 
 def paypal_errors() -> Iterator[Error]:
@@ -223,6 +232,8 @@ def production_is_complete(app_configs: object, **kwargs: Any) -> list[CheckMess
             missing.append(("W003", f"{name} is the demo's address: nobody receives the answers.", f"Set {name}."))
     if "pool" not in settings.DATABASES["default"].get("OPTIONS", {}):
         missing.append(("W004", "DATABASE_POOL is not set: every request connects anew.", "Set it to threads + 1."))
+    if settings.MAILBOX_PLATFORM == LOCAL:
+        missing.append(("W005", "MAILBOX_PLATFORM is the demo's: no mail server obeys.", "Set it (docs/mail.md)."))
     return [Warning(sentence, hint=hint, id=f"pecportal.{number}") for number, sentence, hint in missing]
 
 

@@ -119,6 +119,12 @@ STRIPE_WEBHOOK_SECRETS = env.list("STRIPE_WEBHOOK_SECRETS", default=[])  # sever
 STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="https://api.stripe.com").rstrip("/")
 STRIPE_JS_URL = env.str("STRIPE_JS_URL", default="https://js.stripe.com/v3/")
 MAILBOX_PLATFORM = env.str("MAILBOX_PLATFORM", default="mailboxes.platform.local.LocalPlatform")
+# The next five are for mailboxes.platform.dovecot (docs/mail.md).
+MAIL_DB_ROLE = env.str("MAIL_DB_ROLE", default="pecportal_mail")
+MAIL_DB_PASSWORD = env.str("MAIL_DB_PASSWORD", default="")
+MAIL_STORAGE = env.str("MAIL_STORAGE", default="/var/lib/pecportal-mail/boxes").rstrip("/")
+DOVEADM_URL = env.str("DOVEADM_URL", default="http://localhost:8080").rstrip("/")
+DOVEADM_KEY = env.str("DOVEADM_KEY", default="")
 CURRENCY = "EUR"
 PAYPAL_CLIENT_ID = env.str("PAYPAL_CLIENT_ID", default="")
 PAYPAL_SECRET = env.str("PAYPAL_SECRET", default="")

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -162,6 +162,78 @@ def box(make_box, alice) -> Mailbox:
 @pytest.fixture
 def platform() -> LocalPlatform:
     return LocalPlatform()
+
+
+MAIL_ROLE, MAIL_PASSWORD = "pecportal_mail", "una-password-del-ruolo"
+
+
+@pytest.fixture(scope="session")
+def _mail_servers(django_db_setup, django_db_blocker) -> Iterator[object]:
+    """Dovecot and Postfix on the test database, and a relay for what leaves them: once for all tests."""
+    from django.db import connection
+
+    from mailboxes.platform import role
+    from tests.peers.mail_servers import MailServers, missing
+    from tests.peers.smtp_relay import Relay
+
+    if connection.vendor != "postgresql":
+        pytest.skip("the mail servers read PostgreSQL")
+    if reason := missing():
+        pytest.skip(f"mail servers: {reason}")
+    with django_db_blocker.unblock():
+        role.ensure(MAIL_ROLE, MAIL_PASSWORD)
+    relay = Relay()
+    relay.start()
+    servers = MailServers(
+        connection.settings_dict, role=MAIL_ROLE, password=MAIL_PASSWORD, relay=f"[127.0.0.1]:{relay.port}"
+    )
+    servers.relay = relay
+    yield servers
+    servers.stop()
+    relay.stop()
+    with django_db_blocker.unblock(), connection.cursor() as cursor:  # of processes that are not quite gone
+        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [MAIL_ROLE])
+
+
+@pytest.fixture
+def mail_servers(_mail_servers, settings, transactional_db):
+    """The real mail servers, as the portal's platform of this test."""
+    from tests.peers.mail_servers import KEY
+
+    settings.MAILBOX_PLATFORM = "mailboxes.platform.dovecot.DovecotPlatform"
+    settings.DOVEADM_URL, settings.DOVEADM_KEY = f"http://127.0.0.1:{_mail_servers.ports['doveadm']}", KEY
+    settings.MAIL_STORAGE = str(_mail_servers.boxes)
+    _mail_servers.relay.taken.clear()
+    return _mail_servers
+
+
+@pytest.fixture
+def rome_is(transactional_db) -> Iterator[Callable[[date], None]]:
+    """rome_is(day): that day for the portal, and for the mail servers.
+
+    The database's clock cannot be moved: its function `mail.rome_today` is replaced, and put back.
+    """
+    import time_machine
+    from django.db import connection
+
+    from mailboxes.migrations._mail_views import ROME_TODAY
+
+    travellers: list[time_machine.travel] = []
+
+    def put(day: date) -> None:
+        while travellers:
+            travellers.pop().stop()
+        with connection.cursor() as cursor:
+            text = ROME_TODAY.partition("AS $$")[0]
+            cursor.execute(f"{text} AS $$ SELECT date '{day}' $$")
+        travellers.append(time_machine.travel(datetime.combine(day, time(12), clock.ROME)))
+        travellers[0].start()
+
+    yield put
+    while travellers:
+        travellers.pop().stop()
+    with connection.cursor() as cursor:
+        cursor.execute(ROME_TODAY)
 
 
 @pytest.fixture

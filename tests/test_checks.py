@@ -46,6 +46,9 @@ RIGHT = {
     "PROVIDER_PRIVACY_URL": "https://provider.it/privacy",
     "DEFAULT_FROM_EMAIL": "Provider <noreply@provider.it>",
     "PROVIDER_SUPPORT_EMAIL": "assistenza@provider.it",
+    "MAILBOX_PLATFORM": checks.DOVECOT,
+    "DOVEADM_URL": "http://mail.provider.it:8080",
+    "DOVEADM_KEY": "key",
 }
 INVOICES = {
     "INVOICES_FROM": "2027-01-01", "SELLER_NAME": "Provider S.p.A.", "SELLER_PARTITA_IVA": "01234560157",
@@ -94,11 +97,14 @@ WRONG = [
     ("E031", {"PAYMENT_PROVIDERS": ["paypal"], "PAYPAL_CERT_ORIGINS": ["https://api.paypal.com.evil.example"]}),
     ("E031", {"PAYMENT_PROVIDERS": ["paypal"], "PAYPAL_CERT_ORIGINS": ["https://x@api.paypal.com"]}),
     ("E031", {"PAYMENT_PROVIDERS": ["paypal"], "PAYPAL_WEB_HOST": "https://evilpaypal.com"}),
+    ("E040", {"DOVEADM_KEY": ""}),
+    ("E040", {"DOVEADM_URL": "mail.provider.it"}),
     ("W001", {"METRICS_TOKEN": ""}),
     ("W002", {"PROVIDER_PRIVACY_URL": ""}),
     ("W003", {"DEFAULT_FROM_EMAIL": "Posta Esempio <noreply@posta.example>"}),
     ("W003", {"PROVIDER_SUPPORT_EMAIL": "assistenza@posta.example"}),
     ("W004", {"DATABASES": {"default": {"ENGINE": "django.db.backends.postgresql"}}}),
+    ("W005", {"MAILBOX_PLATFORM": checks.LOCAL}),
 ]
 EVERYWHERE = ("E001", "E015", "E016", "E017", "W001")
 CHECKS = [

@@ -13,22 +13,13 @@ from typing import Any
 
 from django.conf import settings
 
-from accounts.models import User
-from mailboxes.platform.base import Usage
+from mailboxes.platform.base import OneHash, Usage
 from mailboxes.rules import State
 from pecportal import clock
 
 
-class LocalPlatform:
+class LocalPlatform(OneHash):
     """Keeps usage, state and capacity. The password is `User.password`, so there is nothing of it here."""
-
-    def check_password(self, login: User, raw: str) -> bool:
-        # Django hashes once also for an unusable password, and saves a hash whose cost is out of date.
-        return login.check_password(raw)
-
-    def set_password(self, login: User, raw: str) -> None:
-        login.set_password(raw)
-        login.save(update_fields=["password"])
 
     def usage(self, addresses: Iterable[str]) -> dict[str, Usage]:
         found = {}

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from functools import cached_property
 
 from django.utils.translation import gettext as _
@@ -27,7 +27,7 @@ from renewals.rules import Reason, offer
 
 log = logging.getLogger(__name__)
 COMPACT_FROM = 11  # from how many boxes on the list a line each is better than a card each
-FULL_FROM = 0.9  # from how much of its space a meter warns
+FULL_FROM = 0.9  # from how much of its space a meter is red; from rules.FILLING_UP it warns
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,19 @@ class Meter:
 
     @property
     def warns_from(self) -> float:
+        return self.gb * rules.FILLING_UP
+
+    @property
+    def red_from(self) -> float:
         return self.gb * FULL_FROM
+
+    @property
+    def percent(self) -> int:
+        return round(100 * self.used / (self.gb * rules.GB))
+
+    @property
+    def fills_up(self) -> bool:
+        return self.used_gb >= self.warns_from
 
 
 @dataclass(frozen=True)
@@ -68,6 +80,7 @@ class BoxCard:
     reason: Reason
     meters: Sequence[Meter]
     measured: bool
+    measured_at: datetime | None
     order: OpenOrder | None
     again: Standing | None = None  # of a deleted box: whether its address can be bought again (R30)
     called_off: bool = False  # In attivazione, but its order is no more: it is being taken away
@@ -282,10 +295,8 @@ def cards(
     return [_card(box, today=today, used=used, again=again.get(box.pk), called_off=box.pk in off) for box in boxes]
 
 
-def _card(
-    box: Mailbox, *, today: date, used: dict[str, Usage] | None, again: Standing | None, called_off: bool
-) -> BoxCard:
-    mine = used.get(box.address.name) if used else None
+def _card(box: Mailbox, *, today: date, used: dict[str, Usage], again: Standing | None, called_off: bool) -> BoxCard:
+    mine = used.get(box.address.name)
     meters = []
     if mine is not None and box.phase == Phase.LIVE:
         meters.append(Meter(False, mine.mailbox_bytes, box.mailbox_gb))
@@ -301,7 +312,8 @@ def _card(
         state=box.state(today),
         reason=offer(facts(box), today),
         meters=meters,
-        measured=used is not None,
+        measured_at=mine.measured_at if mine else None,
+        measured=mine is not None,
         order=_open_order(lines, today),
         again=again,
         called_off=called_off,

@@ -16,6 +16,7 @@ from django.db.models import (
 )
 
 from accounts.models import User
+from mailboxes import measuring
 from mailboxes.flows import measured
 from mailboxes.models import Mailbox
 from mailboxes.models.boxes import Phase
@@ -42,7 +43,7 @@ AUTOMATIC = {  # what payments.readiness looks at, and where it stands
 
 def with_relations(boxes: QuerySet[Mailbox]) -> QuerySet[Mailbox]:
     """With what every card shows of other tables."""
-    return boxes.select_related("address", "plan", "holder")
+    return boxes.select_related("address", "plan", "holder", "space_used")
 
 
 def read_few(boxes: Sequence[Mailbox]) -> None:
@@ -104,10 +105,13 @@ def live_attempt() -> Subquery:
     return Subquery(Payment.objects.live().filter(order=OuterRef("order_id")).values("status")[:1])
 
 
-def usage_of(boxes: Sequence[Mailbox]) -> dict[str, Usage] | None:
-    """Real usage by address of the boxes that are alive; None when the mail system does not answer."""
+def usage_of(boxes: Sequence[Mailbox]) -> dict[str, Usage]:
+    """Usage by address of the boxes that are alive: as last measured, else asked of the mail system. Those of which
+    neither is to be had are not in it."""
+    found = measuring.known(box for box in boxes if box.phase == Phase.LIVE)
+    rest = [box.address.name for box in boxes if box.phase == Phase.LIVE and box.address.name not in found]
     try:
-        return measured([box.address.name for box in boxes if box.phase == Phase.LIVE])
+        return {**found, **measured(rest)} if rest else found
     except OSError:
-        log.warning("the mail system did not tell the usage of %s boxes", len(boxes))
-        return None
+        log.warning("the mail system did not tell the usage of %s boxes", len(rest))
+        return found
