@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from playwright.sync_api import Page, expect
 
+from accounts.models import BillingProfile
 from mailboxes.models import Mailbox, PaidPeriod
 from mailboxes.rules import add_years
 from payments import confirm as step_three
@@ -181,6 +182,24 @@ def test_strong_authentication_then_paid(page, sign_in, alice, box):
     page.get_by_role("button", name="Conferma").click()
     expect(page.get_by_role("main")).to_contain_text(day(after(box, 1)))
     assert Order.objects.get().status == "fulfilled"
+
+
+def test_data_that_no_invoice_could_have_are_mended_before_the_order(page, sign_in, alice, box, axe):
+    BillingProfile.objects.update(city="Рим")
+    sign_in(page, alice.username)
+    page.goto("/area-clienti/pec/")
+    to_step_three(page, box)
+    confirm(page, method="transfer", years=3)
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Passo 3 di 3")
+    assert axe(page) == []
+    page.get_by_role("link", name=re.compile("Comune: Il carattere")).first.click()
+    page.wait_for_url("**/area-clienti/dati/**")
+    page.get_by_label("Comune").fill("Roma")
+    page.get_by_role("button", name="Salva").first.click()
+    page.wait_for_url("**/rinnova/pagamento/")
+    assert page.locator("input[name=years][value='3']").is_checked()  # nothing that was chosen is lost
+    confirm(page, method="transfer", years=3)
+    assert (Order.objects.get().years, Order.objects.get().method) == (3, "transfer")
 
 
 def test_annulla_brings_rinnova_back(page, sign_in, alice, box):
