@@ -43,8 +43,9 @@ class Meter:
         return round(self.used / rules.GB, 3)
 
     @property
-    def warns_from(self) -> float:
-        return self.gb * rules.FILLING_UP
+    def warns_above(self) -> float:
+        """A browser's meter is amber above it, not at it."""
+        return self.gb * rules.FILLING_UP - 0.001
 
     @property
     def red_from(self) -> float:
@@ -56,7 +57,7 @@ class Meter:
 
     @property
     def fills_up(self) -> bool:
-        return self.used_gb >= self.warns_from
+        return self.used_gb > self.warns_above
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,11 @@ class BoxCard:
     def awaits_deletion(self) -> bool:
         """Past its last renewable day (R16)."""
         return self.state is rules.State.AWAITING_DELETION
+
+    @property
+    def receives(self) -> bool:
+        """Attiva: what is full would refuse messages."""
+        return self.state is rules.State.ACTIVE
 
     @property
     def can_read_only(self) -> bool:

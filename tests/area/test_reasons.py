@@ -324,7 +324,7 @@ def test_used_space(both, alice, make_box, platform):
     for text in (listed, alone):
         assert "Spazio 2,00 di 2 GB" in text
         assert "Archivio 1,00 di 3 GB" in text
-    assert 'min="0" max="2" value="2.0" low="1.4" high="1.8"' in pages[0]
+    assert 'min="0" max="2" value="2.0" low="1.399" high="1.8"' in pages[0]
 
 
 def test_a_mail_system_that_does_not_answer(both, alice, box, monkeypatch):
