@@ -50,6 +50,9 @@ def at_once(*stories: Callable[[], object]) -> list[object]:
     return results
 
 
+PATIENCE = 3  # seconds that one waits for the other, which a lock may hold back
+
+
 @contextmanager
 def meeting_after(target: str):
     """Make the first two calls of `target` wait for each other once they have their answer."""
@@ -60,7 +63,7 @@ def meeting_after(target: str):
     def wrapper(*args, **kwargs):
         answer = original(*args, **kwargs)
         try:
-            barrier.wait(timeout=3)
+            barrier.wait(timeout=PATIENCE)
         except threading.BrokenBarrierError:
             pass
         return answer
@@ -73,6 +76,7 @@ def meeting_after(target: str):
 def no_locks():
     """The control: every row lock of orders, boxes and payments off."""
     with (
+        mock.patch(f"{__name__}.PATIENCE", 10),  # nothing holds the other back: it comes, if slowly
         mock.patch("renewals.models.OrderQuerySet.locked", lambda self: self),
         mock.patch("payments.models.PaymentQuerySet.locked", lambda self: self),
         mock.patch("mailboxes.models.boxes.MailboxQuerySet.locked", lambda self: self),
