@@ -19,6 +19,7 @@ from payments.models import AutoRenewal, Payment
 from pecportal.area import dates, reading
 from pecportal.area.orders import OrderRow
 from pecportal.area.wording import Said
+from pecportal.formats import kept
 from renewals import purchase, space
 from renewals.flows import facts
 from renewals.models import Order, OrderLine
@@ -136,17 +137,7 @@ class BoxCard:
     @cached_property
     def short_label(self) -> str:
         """The same in the width of a column."""
-        match self.state:
-            case rules.State.ACTIVE:
-                return _("In scadenza") if self.is_soon else _("Attiva")
-            case rules.State.EXPIRED | rules.State.AWAITING_DELETION:
-                return _("Scaduta")
-            case rules.State.ACTIVATING:
-                return _("In attivazione")
-            case rules.State.DELETING:
-                return _("In cancellazione")
-            case rules.State.DELETED:
-                return _("Cancellata")
+        return _short_label(self.state, self.is_soon)
 
     @property
     def awaits_deletion(self) -> bool:
@@ -324,6 +315,21 @@ def _card(box: Mailbox, *, today: date, used: dict[str, Usage], again: Standing 
         again=again,
         called_off=called_off,
     )
+
+
+@kept
+def _short_label(state: rules.State, soon: bool) -> str:
+    match state:
+        case rules.State.ACTIVE:
+            return _("In scadenza") if soon else _("Attiva")
+        case rules.State.EXPIRED | rules.State.AWAITING_DELETION:
+            return _("Scaduta")
+        case rules.State.ACTIVATING:
+            return _("In attivazione")
+        case rules.State.DELETING:
+            return _("In cancellazione")
+        case rules.State.DELETED:
+            return _("Cancellata")
 
 
 def _open_order(lines: Sequence[OrderLine], today: date) -> OpenOrder | None:

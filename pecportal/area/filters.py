@@ -1,21 +1,25 @@
 """What a person may ask of the list of boxes: tab, search, state, order. Nonsense means "not asked" (R31)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from urllib.parse import urlencode
 
 from django.db.models import Case, F, Q, QuerySet, Value, When
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from mailboxes.models import Mailbox
 from mailboxes.models.boxes import Phase
 from mailboxes.rules import SOON_DAYS
+from pecportal.formats import kept
 
 MINE, OTHERS = "mie", "altri"
 WITHIN_DAYS = 30  # "3 scadono entro 30 giorni"
 LONGEST_SEARCH = 100
 MOST_WORDS = 5
+SELECTED = SafeString(" selected")
 
 
 def live() -> Q:
@@ -47,6 +51,21 @@ STATES: dict[str, tuple[object, Callable[[date], Q]]] = {
     "cancellata": (_("Cancellate"), lambda today: Q(phase=Phase.DELETED)),
 }
 SORTS = {"prima": _("Prima chi scade prima"), "ultima": _("Prima chi scade dopo")}
+
+
+@kept
+def state_options(chosen: str) -> SafeString:
+    return _options([(value, label) for value, (label, _q) in STATES.items()], chosen)
+
+
+@kept
+def sort_options(chosen: str) -> SafeString:
+    return _options(SORTS.items(), chosen)
+
+
+def _options(pairs: Iterable[tuple[str, object]], chosen: str) -> SafeString:
+    rows = ((value, SELECTED if value == chosen else "", label) for value, label in pairs)
+    return format_html_join("", '<option value="{}"{}>{}</option>', rows)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from django.db.models import Case, OuterRef, Prefetch, Q, QuerySet, Subquery, Value, When
+from django.db.models import Case, Prefetch, Q, QuerySet, Value, When
 
 from accounts.models import User
 from mailboxes.models import Mailbox
@@ -24,7 +24,7 @@ class OrderRow:
     order: Order
     targets: Sequence[str]
     day: date
-    attempt: str | None  # the state of the attempt under way
+    attempt: str | None  # of an order that waits for a payment: the state of the attempt under way
     too_late: bool  # awaiting payment, but its last day is past (R12b)
     can_withdraw: bool  # a consumer's, in its days (R25, R26b); the page says why when it turns out that it cannot be
     free_until: date | None  # its last day, where it may be left free of costs for want of a notice in time (R25)
@@ -53,25 +53,28 @@ class OrderRow:
 
 
 def with_details(orders: QuerySet[Order]) -> QuerySet[Order]:
-    """The lines with what they point at (one query more), and the state of the attempt that is under way."""
-    attempt = Payment.objects.live().filter(order=OuterRef("pk")).values("status")[:1]
+    """The lines with what they point at (one query more)."""
     lines = OrderLine.objects.select_related("mailbox__address", "domain", "address")
-    return orders.annotate(live_attempt=Subquery(attempt)).prefetch_related(Prefetch("lines", queryset=lines))
+    return orders.prefetch_related(Prefetch("lines", queryset=lines))
 
 
 def rows(orders: Iterable[Order], *, user: User, today: date) -> list[OrderRow]:
-    """Rows of orders read `with_details`; one query more where some of them may be left free of costs (R25)."""
+    """Rows of orders read `with_details`; one query more where some of them may be left free of costs (R25), and one
+    where some wait for a payment: the attempts under way."""
     found = list(orders)
     free_exit.read_until(found)
-    return [_row(order, user, today) for order in found]
+    unpaid = [order.pk for order in found if order.is_awaiting_payment]
+    live = Payment.objects.live().filter(order__in=unpaid).values_list("order_id", "status") if unpaid else ()
+    attempts = dict(live)
+    return [_row(order, attempts.get(order.pk), user, today) for order in found]
 
 
-def _row(order: Order, user: User, today: date) -> OrderRow:
+def _row(order: Order, attempt: str | None, user: User, today: date) -> OrderRow:
     return OrderRow(
         order=order,
         targets=[str(line.target) for line in order.lines.all()],
         day=clock.rome_date(order.confirmed_at),
-        attempt=getattr(order, "live_attempt", None),
+        attempt=attempt,
         too_late=order.is_awaiting_payment and order.payable_until < today,
         can_withdraw=withdrawal.until(order, user=user, today=today) is not None,
         free_until=withdrawal.free_until(order, user=user, today=today),
