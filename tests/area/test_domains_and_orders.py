@@ -117,13 +117,13 @@ def test_the_queries_of_the_domains_page_do_not_grow(signed_in, alice, make_box,
     fill(1, 1)
     one = count(client, DOMAINS)
     fill(4, 3)
-    assert count(client, DOMAINS) == one == 7
+    assert count(client, DOMAINS) == one == 6
     for domain in Domain.objects.all()[:2]:
         place_domain(domain, alice)
     with_orders = count(client, DOMAINS)
     for domain in Domain.objects.all()[2:]:
         place_domain(domain, alice)
-    assert count(client, DOMAINS) == with_orders == 7
+    assert count(client, DOMAINS) == with_orders == 8
 
 
 @pytest.fixture
