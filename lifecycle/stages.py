@@ -24,7 +24,7 @@ from payments import cases, scheduled
 from payments.models import Allocation, Case, Payment
 from pecportal import clock
 from pecportal.formats import day as in_words
-from renewals import settle
+from renewals import undoing
 from renewals.models import Order
 
 Stage = LifecycleRun.Stage
@@ -106,7 +106,7 @@ def _lapse(order_id: int, day: date) -> bool:
         order = Order.objects.locked().select_related("owner").get(pk=order_id)
         if not due_lapses(day).filter(pk=order_id).exists():
             return False
-        settle.lapse(order, why=_("non pagato entro il %(day)s") % {"day": in_words(order.lapses_on)})
+        undoing.lapse(order, why=_("non pagato entro il %(day)s") % {"day": in_words(order.lapses_on)})
         scheduled.order_moved(order)
     return True
 

@@ -13,7 +13,7 @@ from mailboxes.models import Mailbox
 from payments import auto_renewal, cases, flows, scheduled, wallet
 from payments.models import Allocation, Payment, Receipt, StoredMethod
 from pecportal.errors import RefusedError
-from renewals import settle
+from renewals import undoing
 from renewals.models import Order, OrderLine
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def lapse(held: dict[int, Order], *, why: str) -> list[int]:
         if not order.is_awaiting_payment:
             continue
         released = cases.release_money(order=order)
-        settle.lapse(order, why="; ".join([why, *released])[:200])
+        undoing.lapse(order, why="; ".join([why, *released])[:200])
         scheduled.order_moved(order)
         lapsed.append(order.pk)
     return lapsed

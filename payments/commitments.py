@@ -13,7 +13,7 @@ from payments.models import Commitment, Payment
 from pecportal import clock
 from pecportal.errors import RefusedError
 from pecportal.formats import il
-from renewals import settle
+from renewals import giving, settle
 from renewals.models import BillingSnapshot, Kind, Order
 
 # https://www.anticorruzione.it: ten characters; since 2024 they begin with a letter. https://www.programmazioneeconomica
@@ -86,11 +86,11 @@ def register(
         )  # fmt: skip
         facts = {"reference": reference, "day": il(on)}
         try:
-            settle.fulfil_committed(
+            giving.fulfil_committed(
                 order, why=_("impegno di pagamento %(reference)s, %(day)s") % facts, actor=actor,
                 split_payment=split_payment,
             )  # fmt: skip
-        except settle.CannotGiveError as error:
+        except giving.CannotGiveError as error:
             raise RefusedError(_("L'ordine non si può evadere: %(why)s.") % {"why": error}) from error
         _check_body(order)  # as the data are now that they are fixed
         return commitment

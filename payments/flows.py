@@ -26,7 +26,7 @@ from payments.timing import CHECK_AFTER, wait
 from pecportal import clock, mail
 from pecportal.errors import RefusedError
 from pecportal.formats import euro, money
-from renewals import settle
+from renewals import giving, settle, undoing
 from renewals.models import Order
 
 log = logging.getLogger(__name__)
@@ -320,7 +320,7 @@ def _pays(order: Order, payment: Payment, outcome: Outcome, *, given_up: bool, d
 
 def after_paid(order_id: int) -> None:
     """What follows a registered payment: fulfilment, and a case for what cannot be given. Repeatable."""
-    settle.fulfil(
+    giving.fulfil(
         order_id, on_attention=cases.open_for_attention, on_activating=nudge_activation,
         also_told=free_exit.facts_for_mail,
     )  # fmt: skip
@@ -353,7 +353,7 @@ def cancel_order(*, order_id: int, actor: User, despite_transfer: bool = False, 
             raise RefusedError(_("Hai dichiarato di aver pagato: conferma che vuoi annullare lo stesso."))
         released = cases.release_money(order=order)
         reasons = [why or _("annullato dal cliente"), *released]
-        settle.cancel(order, why="; ".join(reasons)[:200], actor=actor)
+        undoing.cancel(order, why="; ".join(reasons)[:200], actor=actor)
         scheduled.order_moved(order)
 
 

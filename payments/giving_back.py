@@ -21,7 +21,7 @@ from payments.models import Allocation, Case, Payment, Receipt, Refund
 from pecportal import clock
 from pecportal.errors import RefusedError
 from pecportal.formats import euro
-from renewals import settle
+from renewals import undoing
 from renewals.models import Kind, Order, OrderLine
 
 CENT = Decimal("0.01")
@@ -130,7 +130,7 @@ def reverse_order(*, order_id: int, amount: Decimal, actor: User, why: str) -> D
 
 def take_back(order: Order, *, why: str, actor: User) -> None:
     """What a fulfilled order (locked) gave is taken back, with the automatic charge of the expiry that returns."""
-    _start_changes_later(settle.reverse(order, why=why[:200], actor=actor))
+    _start_changes_later(undoing.reverse(order, why=why[:200], actor=actor))
     ids = order.lines.exclude(period=None).values("period__box")
     for box in Mailbox.objects.locked().filter(pk__in=ids).order_by("pk"):
         scheduled.expiry_came_back(box)
@@ -152,7 +152,7 @@ def try_again(*, order_id: int, actor: User, why: str) -> None:
         order = Order.objects.locked().get(pk=order_id)
         if order.status != Order.Status.ATTENTION:
             raise RefusedError(_("L'ordine non è da verificare: non c'è niente da rifare."))
-        settle.try_again(order, why=why[:200], actor=actor)
+        undoing.try_again(order, why=why[:200], actor=actor)
         cases.close_lines(order=order, actor=actor, resolution=why)
         transaction.on_commit(lambda: after_paid(order_id), robust=True)
 
@@ -168,7 +168,7 @@ def refund_line(*, line_id: int, actor: User, why: str) -> Decimal:
         amount = min(gross_of(line), held_for(order) - promised(order))
         by_bank = give_back(order, amount=amount, actor=actor, why=why)
         line.order = order
-        settle.give_up_line(line, why=why[:200], actor=actor)
+        undoing.give_up_line(line, why=why[:200], actor=actor)
         cases.close_line(line=line, actor=actor, resolution=why)
         return by_bank
 

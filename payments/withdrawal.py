@@ -20,7 +20,7 @@ from payments.models import AutoRenewal, Payment, Receipt, Refund, Withdrawal
 from pecportal import clock, mail
 from pecportal.errors import RefusedError
 from pecportal.formats import day, euro, fino, il
-from renewals import settle
+from renewals import settle, undoing
 from renewals.models import Kind, Order, OrderLine
 
 DAYS = 14  # to leave, from the day of the contract, which does not count itself (art. 52); to refund (art. 56)
@@ -286,7 +286,7 @@ def withdraw(*, order_id: int, user: User, name: str, email: str, iban: str, sho
         why = _("recesso senza costi: avviso del rinnovo non in tempo") if late else _("recesso del consumatore")
         consents = list(_consents_that_end(order).values_list("pk", flat=True))
         by_bank = give_back(order, amount=found.amount, actor=user, why=why)
-        settle.give_up(order, why=why, actor=user)  # what it has not given yet
+        undoing.give_up(order, why=why, actor=user)  # what it has not given yet
         cases.close_lines(order=order, actor=user, resolution=why)
         if order.status == Order.Status.FULFILLED:  # what it has
             take_back(order, why=why, actor=user)

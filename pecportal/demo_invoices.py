@@ -15,7 +15,7 @@ from payments.invoicing.sdi.base import Road
 from payments.models import Invoice, Payment, Refund
 from payments.providers import sandbox
 from pecportal import clock
-from renewals import settle
+from renewals import giving
 from renewals.models import Order
 from renewals.space import place_space, quote_space
 from renewals.terms import VERSION
@@ -65,7 +65,7 @@ def _invoiced(box: Mailbox, user: User, *, mailbox_gb: int = 0, archive_gb: int 
         terms_version=VERSION, terms_ip="127.0.0.1", shown_total=quote.totals.total,
     )  # fmt: skip
     _pay(order, user)
-    settle.fulfil(order.pk)
+    giving.fulfil(order.pk)
     return issue.issue(order.pk)
 
 

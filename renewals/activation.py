@@ -18,7 +18,7 @@ from mailboxes.models import Mailbox
 from mailboxes.models.boxes import Phase
 from mailboxes.platform.base import get_platform
 from pecportal import clock, mail
-from renewals import settle
+from renewals import giving
 from renewals.models import Order, OrderLine
 from renewals.purchase import open_purchase_lines
 
@@ -90,11 +90,11 @@ def begin_life(*, order_id: int, line_id: int, box_id: int, on_active: OnActive)
             return False
         line.order = order
         period = activation.begin_life(box=box, years=order.years, source=line.public_id, today=clock.today())
-        settle.complete(line, period=period)
+        giving.complete(line, period=period)
         told = [order.email, *contacts(box)]
         mail.send("purchase_active", to=told, context={"order": order, "line": line, "box": box})
         on_active(order, box)
-        transaction.on_commit(settle.nudge_platform, robust=True)
+        transaction.on_commit(giving.nudge_platform, robust=True)
     return True
 
 

@@ -1,29 +1,25 @@
-"""What becomes of an order once it stands: paid, fulfilled, cancelled, lapsed (DESIGN §6).
+"""What becomes of an order once it stands: whether it can be paid, that it is paid, and every move of its status (R10).
 
-Called by payments and lifecycle only; with flows.py the only writer of Order.status and OrderLine.status. Functions
-that take an order expect its row locked by the caller. Lock order: order → receipt → payment → domain → mailbox.
+With flows.py, which places orders, the only writer of Order.status and OrderLine.status: giving.py (fulfilled) and
+undoing.py (cancelled, lapsed, reversed, given up) move orders and lines through here. Called by payments and lifecycle
+only. Functions that take an order expect its row locked by the caller. Lock order: order → receipt → payment → domain →
+mailbox.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
-from functools import partial
 
-from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.billing_forms import BillingForm
 from accounts.models import BillingProfile, User
-from mailboxes import flows as box_flows
-from mailboxes import reversals
 from mailboxes.catalogue import prices_on
-from mailboxes.models import Domain, Mailbox, PaidPeriod
+from mailboxes.models import Domain, Mailbox
 from mailboxes.models.boxes import Phase
-from pecportal import clock, mail
-from pecportal.errors import RefusedError
-from renewals import domains, pricing, purchase
-from renewals.models import BillingSnapshot, Kind, Order, OrderEvent, OrderLine, targets_of
+from pecportal import clock
+from renewals import pricing
+from renewals.models import BillingSnapshot, Order, OrderEvent, OrderLine, targets_of
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +28,8 @@ class IllegalMoveError(Exception):
     """A move that is not in the table of the model (R10): a programming error, never a customer's."""
 
 
-def _move(order: Order, to: str, *, why: str, actor: User | None = None, **stamps: datetime) -> None:
+def move_order(order: Order, to: str, *, why: str, actor: User | None = None, **stamps: datetime) -> None:
+    """Write an order's new status and its event, with the times in `stamps`. Raises IllegalMoveError."""
     if to not in Order.MOVES[order.status]:
         raise IllegalMoveError(f"{order.number}: {order.status} → {to}")
     OrderEvent.objects.create(order=order, before=order.status, after=to, actor=actor, why=why)
@@ -42,7 +39,8 @@ def _move(order: Order, to: str, *, why: str, actor: User | None = None, **stamp
     order.save(update_fields=["status", *stamps])
 
 
-def _move_line(line: OrderLine, to: str, *, why: str, actor: User | None = None) -> None:
+def move_line(line: OrderLine, to: str, *, why: str, actor: User | None = None) -> None:
+    """The same of a line of a locked order; the period it points at is saved with it."""
     if to not in OrderLine.MOVES[line.status]:
         raise IllegalMoveError(f"{line}: {line.status} → {to}")
     OrderEvent.objects.create(order=line.order, line=line, before=line.status, after=to, actor=actor, why=why)
@@ -51,8 +49,8 @@ def _move_line(line: OrderLine, to: str, *, why: str, actor: User | None = None)
     line.save(update_fields=["status", "is_open", "period"])
 
 
-def _move_lines(lines: Sequence[OrderLine], to: str, *, why: str, actor: User | None = None) -> None:
-    """_move_line for many lines of one order in two statements (a domain with its boxes)."""
+def move_lines(lines: Sequence[OrderLine], to: str, *, why: str, actor: User | None = None) -> None:
+    """move_line for many lines of one order in two statements (a domain with its boxes)."""
     for line in lines:
         if to not in OrderLine.MOVES[line.status]:
             raise IllegalMoveError(f"{line}: {line.status} → {to}")
@@ -106,7 +104,7 @@ def mark_all_paid(orders: Sequence[Order], *, why: str, actor: User | None = Non
     for order in orders:
         if Order.Status.PAID not in Order.MOVES[order.status]:
             raise IllegalMoveError(f"{order.number}: {order.status} → {Order.Status.PAID}")
-    _fix_fiscal_data(orders, now)
+    fix_fiscal_data(orders, now)
     OrderEvent.objects.bulk_create(
         OrderEvent(order=order, before=order.status, after=Order.Status.PAID, actor=actor, why=why) for order in orders
     )
@@ -136,7 +134,7 @@ class _Invoiceable(BillingForm):
         """No instance is made."""
 
 
-def _fix_fiscal_data(orders: Sequence[Order], now: datetime) -> None:
+def fix_fiscal_data(orders: Sequence[Order], now: datetime) -> None:
     """VAT rate and billing data are those of the day the payment is registered (R8); the total never moves.
 
     Billing data that no invoice could be made from do not replace those of the confirmation. A VAT rate that is missing
@@ -167,279 +165,11 @@ def _fix_fiscal_data(orders: Sequence[Order], now: datetime) -> None:
         BillingSnapshot.objects.filter(order__in=kept).update(fixed_at=now)
 
 
-def fulfil(
-    order_id: int,
-    *,
-    on_attention: Callable[[int], None] | None = None,
-    on_activating: Callable[[], None] | None = None,
-    also_told: Callable[[Order], dict[str, object]] | None = None,
-) -> bool:
-    """Give what a paid order bought, in one transaction; safe to call again, a second call adds nothing (R15).
-
-    Returns True when the order was fulfilled now. A line that cannot be fulfilled goes to attention, and the order with
-    it: staff decide, the money is not lost. `on_attention` is called then with the order's id, in the same transaction:
-    what staff must see is there, or the order is still paid and tried again. `also_told`: what the mail says more of
-    the order, asked once it is fulfilled. A purchase stays paid, its box In attivazione, until the mail system has it
-    (`complete`); `on_activating` is called after the commit.
-    """
-    today = clock.today()
-    with transaction.atomic(durable=True):
-        order = Order.objects.locked().select_related("owner").get(pk=order_id)
-        if order.status != Order.Status.PAID:
-            return False
-        given = _give(order, today)
-        for line, refusal in given.refused:
-            _move_line(line, OrderLine.Status.ATTENTION, why=refusal)
-        if order.lines.filter(status=OrderLine.Status.ATTENTION).exists():
-            _move(order, Order.Status.ATTENTION, why=_("una riga è da decidere"))
-            context: dict[str, object] = {"order": order, "domain": domains.given_of(order)}
-            mail.send("order_attention", to=[order.email, order.owner.email], context=context)
-            transaction.on_commit(nudge_platform, robust=True)
-            if on_attention is not None:
-                on_attention(order_id)
-            return False
-        if order.kind == Kind.PURCHASE:
-            if on_activating is not None:
-                transaction.on_commit(on_activating, robust=True)
-            return False
-        _move(order, Order.Status.FULFILLED, why=_("tutte le righe evase"), fulfilled_at=clock.now())
-        _tell_fulfilled(order, given, more=also_told(order) if also_told else {})
-        transaction.on_commit(nudge_platform, robust=True)
-    for box_id in given.changes:
-        box_flows.start_change(box_id=box_id, today=today)
-    return True
-
-
-class CannotGiveError(RefusedError):
-    """A line of the order cannot be given: the sentence says why."""
-
-
-def fulfil_committed(order: Order, *, why: str, actor: User, split_payment: bool) -> None:
-    """Fulfil an order on a public body's commitment, before its money (locked, awaiting payment, R26c).
-
-    In the caller's transaction: VAT and billing data are fixed, then every line is given. With split payment the body
-    pays us the taxable sum, and the VAT to the state. Raises CannotGiveError, and the caller rolls back.
-    """
-    if order.kind == Kind.PURCHASE:
-        raise CannotGiveError(_("un acquisto si attiva solo quando il pagamento è registrato"))
-    today, now = clock.today(), clock.now()
-    _fix_fiscal_data([order], now)
-    if split_payment:
-        order.amount_due = order.taxable
-        order.save(update_fields=["amount_due"])
-    given = _give(order, today)
-    if given.refused:
-        raise CannotGiveError(given.refused[0][1])
-    _move(order, Order.Status.FULFILLED, why=why, actor=actor, fulfilled_at=now)
-    _tell_fulfilled(order, given, more={})
-    transaction.on_commit(nudge_platform, robust=True)
-    for box_id in given.changes:
-        transaction.on_commit(partial(box_flows.start_change, box_id=box_id, today=today), robust=True)
-
-
-@dataclass
-class _Given:
-    """What giving an order's lines came to: `refused` with the reason; `changes`: boxes whose change is due today."""
-
-    lines: list[OrderLine]
-    boxes: dict[int, Mailbox]
-    refused: list[tuple[OrderLine, str]] = field(default_factory=list)
-    changes: list[int] = field(default_factory=list)
-    domain: Domain | None = None
-
-
-def _give(order: Order, today: date) -> _Given:
-    """Lock the boxes of an order (locked) by id and give each waiting line."""
-    lines = list(order.lines.filter(status=OrderLine.Status.WAITING).select_related("plan").order_by("id"))
-    if order.kind == Kind.DOMAIN_RENEWAL:
-        return _give_domain(order, lines, today)
-    ids = [line.mailbox_id for line in lines if line.mailbox_id]
-    locked = (
-        Mailbox.objects.locked()
-        .filter(pk__in=ids)
-        .select_related("plan", "next_plan", "address", "holder", "owner")
-        .order_by("pk")
-    )
-    given = _Given(lines, {box.pk: box for box in locked})
-    for line in lines:
-        line.order = order
-        box = given.boxes.get(line.mailbox_id or 0)
-        refusal = _fulfil_line(line, box, order, today)
-        if refusal:
-            given.refused.append((line, refusal))
-        elif box is not None and box.change_on is not None and box.change_on <= today:
-            given.changes.append(box.pk)
-    return given
-
-
-def _give_domain(order: Order, lines: list[OrderLine], today: date) -> _Given:
-    """The same of a domain's order: the domain's line makes the period, its boxes follow it (R17)."""
-    found = domains.give(order, lines, today=today)
-    if found.extended is not None:
-        _move_line(found.extended, OrderLine.Status.FULFILLED, why=_("evasa"))
-    _move_lines(found.followed, OrderLine.Status.FULFILLED, why=_("evasa con il dominio"))
-    return _Given(lines, {box.pk: box for box in found.boxes}, found.refused, domain=found.domain)
-
-
-def nudge_platform() -> None:
-    from mailboxes.tasks import sync_platform
-
-    sync_platform.delay()
-
-
-def _fulfil_line(line: OrderLine, box: Mailbox | None, order: Order, today: date) -> str:
-    """Give one line to its locked box; returns the refusal, or "" when it is given (of a purchase: prepared)."""
-    if line.kind == Kind.PURCHASE:
-        return purchase.prepare(line)
-    if box is None or line.plan is None or line.mailbox_gb is None or line.archive_gb is None:
-        return _("riga che non si può evadere")
-    if box.phase != Phase.LIVE or box.expires_on is None:
-        return _("la casella non è attiva né scaduta")
-    if box.kind == Mailbox.Kind.ON_DOMAIN:
-        return _("la casella è ora su un dominio")
-    if line.kind == Kind.SPACE:
-        if line.old_expiry != box.expires_on:
-            return _("spazio superato da un rinnovo")  # R9
-        old_expiry = box.expires_on
-    elif line.kind == Kind.RENEWAL and order.years is not None:
-        old_expiry = box.expires_on
-        line.period = box_flows.extend(
-            box=box, years=order.years, source=line.public_id, plan=line.plan, mailbox_gb=line.mailbox_gb,
-            archive_gb=line.archive_gb, today=today,
-        )  # fmt: skip
-    else:
-        return _("riga che non si può evadere")
-    box_flows.order_capacity(
-        box=box,
-        plan=line.plan,
-        mailbox_gb=line.mailbox_gb,
-        archive_gb=line.archive_gb,
-        old_expiry=old_expiry,
-        today=today,
-    )
-    _move_line(line, OrderLine.Status.FULFILLED, why=_("evasa"))
-    return ""
-
-
-def complete(line: OrderLine, *, period: PaidPeriod) -> None:
-    """The box of a purchase (order locked, paid) lives: its line and its order are fulfilled (R30)."""
-    line.period = period
-    _move_line(line, OrderLine.Status.FULFILLED, why=_("casella attivata"))
-    _move(line.order, Order.Status.FULFILLED, why=_("tutte le righe evase"), fulfilled_at=clock.now())
-
-
-def _tell_fulfilled(order: Order, given: _Given, *, more: dict[str, object]) -> None:
-    """Conferma pagamento with the new expiry: to the order's e-mail and to the account's when that is another (R12)."""
-    told = [given.boxes[line.mailbox_id] for line in given.lines if line.mailbox_id]
-    if given.domain is not None:  # all that have its dates now, also what was opened since (R17)
-        told = [box for box in given.boxes.values() if box.owner_id == order.owner_id]
-    context = {
-        "order": order, "boxes": told, "box": told[0] if told else None, "domain": given.domain, **more,
-    }  # fmt: skip
-    mail.send("order_fulfilled", to=[order.email, order.owner.email], context=context)
-
-
-def cancel(order: Order, *, why: str, actor: User | None) -> None:
-    """Annulla (locked order, awaiting payment, no live attempt): its lines close, Rinnova shows again (R4)."""
-    _close(order, Order.Status.CANCELLED, why=why, actor=actor)
-
-
-def lapse(order: Order, *, why: str) -> None:
-    """The order's time is over (R12b), or its box is being deleted."""
-    _close(order, Order.Status.LAPSED, why=why, actor=None)
-
-
-def _close(order: Order, to: str, *, why: str, actor: User | None) -> None:
-    _move(order, to, why=why, actor=actor)
-    _move_lines(list(order.lines.filter(is_open=True)), OrderLine.Status.CLOSED, why=why, actor=actor)
-    mail.send("order_closed", to=[order.email, order.owner.email], context={"order": order, **subject_of(order)})
-
-
 def subject_of(order: Order) -> dict[str, object]:
     """What a mail about an order names: `box`, its first box, domain or address; `domain` where it is one (R17)."""
     line = order.lines.select_related("mailbox__address", "domain", "address").order_by("id").first()
     first = line.target if line else None
     return {"box": first, "domain": first if isinstance(first, Domain) else None}
-
-
-def _boxes_of(lines: list[OrderLine]) -> dict[int, Mailbox]:
-    """The boxes of some lines, locked in the order of their ids."""
-    ids = [line.box_id for line in lines if line.box_id]
-    found = Mailbox.objects.locked().filter(pk__in=ids).select_related("plan", "next_plan", "address").order_by("pk")
-    return {box.pk: box for box in found}
-
-
-def _space_of(box: Mailbox) -> list[reversals.Space]:
-    """What the space orders of a box that stand have paid for."""
-    lines = OrderLine.objects.filter(mailbox=box, kind=Kind.SPACE, status=OrderLine.Status.FULFILLED)
-    return [
-        reversals.Space(line.old_expiry, line.plan, line.mailbox_gb or 0, line.archive_gb or 0)
-        for line in lines.select_related("plan")
-        if line.old_expiry is not None and line.plan is not None
-    ]
-
-
-def reverse(order: Order, *, why: str, actor: User | None) -> list[int]:
-    """Take back what a fulfilled order gave (locked order): its periods, else its space (§4, R26b).
-
-    Returns the boxes whose smaller space starts today: the caller asks start_change for them after the commit. Raises
-    RefusedError when a period of it is not the last; IllegalMoveError on an order that is not fulfilled.
-    """
-    today = clock.today()
-    lines = list(order.lines.filter(status=OrderLine.Status.FULFILLED).select_related("period").order_by("id"))
-    for line in lines:
-        if line.period is not None and line.domain_id is not None:
-            domain = Domain.objects.locked().get(pk=line.domain_id)
-            boxes = list(Mailbox.objects.locked().filter(domain=domain).order_by("pk"))
-            reversals.reverse_domain_period(domain=domain, boxes=boxes, period=line.period, today=today)
-    locked = _boxes_of(lines)
-    _move_lines([line for line in lines if line.follows_domain], OrderLine.Status.REVERSED, why=why, actor=actor)
-    for line in lines:
-        if line.follows_domain:
-            continue
-        line.order = order
-        _move_line(line, OrderLine.Status.REVERSED, why=why, actor=actor)
-        box = locked.get(line.box_id or 0)
-        if box is None:
-            continue
-        if line.period is not None:
-            reversals.reverse_period(box=box, period=line.period, today=today, space=_space_of(box))
-        elif line.kind == Kind.SPACE:
-            reversals.put_back_space(box=box, space=_space_of(box), today=today)
-    _move(order, Order.Status.REVERSED, why=why, actor=actor)
-    transaction.on_commit(nudge_platform, robust=True)
-    return [box.pk for box in locked.values() if box.change_on is not None and box.change_on <= today]
-
-
-def give_up_line(line: OrderLine, *, why: str, actor: User | None) -> None:
-    """A line of a paid order (locked) that will not be given: its money goes back, Rinnova shows again (R21).
-
-    With the last of them the order ends: fulfilled if anything of it was given, else refunded.
-    """
-    order = line.order
-    _move_line(line, OrderLine.Status.REFUNDED, why=why, actor=actor)
-    if order.lines.filter(is_open=True).exists():
-        return
-    given = order.lines.filter(status=OrderLine.Status.FULFILLED).exists()
-    if given:
-        _move(order, Order.Status.FULFILLED, why=why, actor=actor, fulfilled_at=clock.now())
-    else:
-        _move(order, Order.Status.REFUNDED, why=why, actor=actor)
-
-
-def give_up(order: Order, *, why: str, actor: User | None) -> None:
-    """Nothing that is still open of a paid order (locked) will be given."""
-    for line in order.lines.filter(is_open=True).order_by("id"):
-        line.order = order
-        give_up_line(line, why=why, actor=actor)
-
-
-def try_again(order: Order, *, why: str, actor: User) -> None:
-    """Staff put right what stood in the way (locked order in attention): its lines wait to be fulfilled once more."""
-    for line in order.lines.filter(status=OrderLine.Status.ATTENTION).order_by("id"):
-        line.order = order
-        _move_line(line, OrderLine.Status.WAITING, why=why, actor=actor)
-    _move(order, Order.Status.PAID, why=why, actor=actor)
 
 
 def set_method(order: Order, method: str) -> None:

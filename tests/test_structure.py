@@ -36,6 +36,8 @@ def test_no_model_relation_points_right():
 WRITERS = {  # what may assign the state of a thing, and to whom (DESIGN §3)
     r"\border\.status = ": {"renewals/settle.py"},
     r"\bline\.status = ": {"renewals/settle.py"},
+    r"\b(Order|OrderLine)\.objects\..*\bupdate\(": {"renewals/settle.py"},  # many at once
+    r"\bmove_(order|lines?)\(": {"renewals/giving.py", "renewals/settle.py", "renewals/undoing.py"},
     r"\bpayment\.status = ": {"payments/moves.py"},
     r"\.expires_on = ": {"mailboxes/flows.py"},
     r"\.delete_from = ": {

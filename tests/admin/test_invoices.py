@@ -20,7 +20,7 @@ from payments.admin.invoice_rows import advice
 from payments.invoicing import issue, register, sending
 from payments.models import Invoice, InvoiceCounter, Refund, SdiReceipt, Transmission
 from pecportal import clock
-from renewals import settle
+from renewals import giving
 from renewals.models import BillingSnapshot, Order
 from tests.conftest import PASSWORD
 from tests.helpers import pay_card, place
@@ -38,7 +38,7 @@ def given(make_box, alice):
     def make(name: str = "alice") -> Order:
         order = place(make_box(alice, name), alice)
         pay_card(order, alice)
-        settle.fulfil(order.pk)
+        giving.fulfil(order.pk)
         return Order.objects.get(pk=order.pk)
 
     return make

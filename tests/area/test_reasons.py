@@ -9,7 +9,7 @@ from mailboxes import flows
 from mailboxes.models import Mailbox
 from payments.models import Payment
 from pecportal import clock
-from renewals import settle
+from renewals import giving, settle
 from renewals.models import Order, OrderLine
 from tests.area.conftest import page_of
 from tests.buying import buy, deleted, new_life
@@ -150,7 +150,7 @@ def test_auto_renewal(both, alice, box, today):
 def test_auto_renewal_that_really_was_paid(both, alice, box):
     pay_card(place(box, alice), alice)
     for order in Order.objects.filter(status=Order.Status.PAID):
-        settle.fulfil(order.pk)
+        giving.fulfil(order.pk)
     _listed, alone, pages = both(alice, box)
     assert shown(pages, box) == {"off"}
     assert " si rinnova per 1 anno, al prezzo di quel giorno. L'importo accettato è" in alone

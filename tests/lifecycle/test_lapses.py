@@ -118,14 +118,14 @@ def test_one_bad_order_stops_no_other(order, today, monkeypatch, caplog):
     bad, good = order("a", -2), order("b", -1)
     from lifecycle import stages
 
-    real = stages.settle.lapse
+    real = stages.undoing.lapse
 
     def lapse(given, *, why):
         if given.pk == bad.pk:
             raise RuntimeError("bad@posta.example")
         real(given, why=why)
 
-    monkeypatch.setattr(stages.settle, "lapse", lapse)
+    monkeypatch.setattr(stages.undoing, "lapse", lapse)
     flows.run_for(today)
     assert [status(bad), status(good)] == ["awaiting_payment", "lapsed"]
     assert numbers() == (2, 1, 1, 0)

@@ -14,7 +14,7 @@ from payments.providers import sandbox
 from payments.providers.base import Outcome, ProviderTimeoutError, Result
 from pecportal import clock
 from pecportal.errors import RefusedError
-from renewals import settle
+from renewals import giving, undoing
 from renewals.models import Order
 from tests.helpers import pay_card, pay_transfer, place, start_card
 
@@ -98,7 +98,7 @@ def test_money_for_an_order_paid_meanwhile_is_a_case(order, alice, dario, box, c
     assert Allocation.objects.count() == 1
 
 
-@pytest.mark.parametrize("close", [settle.lapse, lambda order, why: settle.cancel(order, why=why, actor=None)])
+@pytest.mark.parametrize("close", [undoing.lapse, lambda order, why: undoing.cancel(order, why=why, actor=None)])
 def test_money_for_a_closed_order_is_a_case(order, attempt, close):
     close(Order.objects.get(), why="prova")
     status = Order.objects.get().status
@@ -235,7 +235,7 @@ def test_annulla_finds_the_money_captured(order, attempt, alice, commits):
 
 
 def test_annulla_of_an_order_in_attention_says_that_it_is_paid(order, attempt, alice, commits, monkeypatch):
-    monkeypatch.setattr(settle, "_fulfil_line", lambda *a: "non si può")
+    monkeypatch.setattr(giving, "_fulfil_line", lambda *a: "non si può")
     with commits():
         record(attempt)
     assert Order.objects.get().status == "attention"

@@ -17,7 +17,7 @@ from payments import flows, sync
 from payments.models import Allocation, AutoRenewal, Case, Payment, StoredMethod
 from payments.providers import sandbox
 from pecportal import clock
-from renewals import settle
+from renewals import giving
 from renewals.models import Order
 from tests.helpers import place, start_card
 
@@ -30,9 +30,9 @@ KILLS = [
     "renewals.settle.mark_paid",
     "payments.auto_renewal.after_payment",
     "payments.flows.after_paid",
-    "renewals.settle._fulfil_line",
+    "renewals.giving._fulfil_line",
     "mailboxes.flows.order_capacity",
-    "renewals.settle._tell_fulfilled",
+    "renewals.giving._tell_fulfilled",
     "mailboxes.flows.start_change",
 ]
 
@@ -99,13 +99,13 @@ def test_killed_between_attention_and_its_case(box, alice):
     order = place(box, alice)
     sandbox.write(start_card(order, alice).remote_id, status=sandbox.PAID)
     with (
-        mock.patch("renewals.settle._fulfil_line", lambda *a: "non si può"),
+        mock.patch("renewals.giving._fulfil_line", lambda *a: "non si può"),
         mock.patch("payments.cases.open_for_attention", side_effect=Killed),
         pytest.raises(Killed),
     ):
         flows.fetch_and_record(Payment.objects.get().pk)
     assert (Order.objects.get().status, Case.objects.count()) == ("paid", 0)
-    with mock.patch("renewals.settle._fulfil_line", lambda *a: "non si può"):
+    with mock.patch("renewals.giving._fulfil_line", lambda *a: "non si può"):
         sync.fulfil_due()
     assert (Order.objects.get().status, [c.kind for c in Case.objects.all()]) == ("attention", ["line"])
 
@@ -113,14 +113,14 @@ def test_killed_between_attention_and_its_case(box, alice):
 def test_more_orders_that_cannot_be_fulfilled_than_one_turn_took_keep_none_waiting(make_box, alice, monkeypatch):
     orders = [place(make_box(alice, f"b{n}"), alice) for n in range(3)]
     Order.objects.update(status="paid", paid_at=clock.now())
-    real = settle.fulfil
+    real = giving.fulfil
 
     def broken(order_id, **kwargs):
         if order_id != orders[-1].pk:
             raise OSError
         real(order_id, **kwargs)
 
-    monkeypatch.setattr(settle, "fulfil", broken)
+    monkeypatch.setattr(giving, "fulfil", broken)
     assert sync.fulfil_due() == 3
     assert sorted(Order.objects.values_list("status", flat=True)) == ["fulfilled", "paid", "paid"]
     assert sync.fulfil_due(seconds=0) == 2

@@ -16,7 +16,7 @@ from payments.models import Case
 from payments.providers import sandbox
 from pecportal import clock
 from pecportal.formats import day, fino, il
-from renewals import settle
+from renewals import giving, undoing
 from renewals.models import Order
 from tests.helpers import pay_card, pay_transfer, place, start_card
 
@@ -176,7 +176,7 @@ def test_fulfilled_by_transfer_offers_no_off_switch(shown, order, box, dario, co
 
 
 def test_attention(shown, order, box, alice, commits, monkeypatch):
-    monkeypatch.setattr(settle, "_fulfil_line", lambda *a: "riga che non si può evadere")
+    monkeypatch.setattr(giving, "_fulfil_line", lambda *a: "riga che non si può evadere")
     with commits():
         pay_card(order, alice, agreed=False)
     text = shown(order)
@@ -193,7 +193,7 @@ def test_cancelled(shown, order, alice, box):
 
 
 def test_lapsed(shown, order):
-    settle.lapse(order, why="tempo scaduto")
+    undoing.lapse(order, why="tempo scaduto")
     assert "Ordine non pagato in tempo Il pagamento non è arrivato in tempo. Non pagare questo ordine" in shown(order)
 
 

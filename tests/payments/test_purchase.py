@@ -20,7 +20,7 @@ from payments.models import Allocation, AutoRenewal, Case, Difference, Payment, 
 from payments.providers import sandbox
 from pecportal import clock
 from pecportal.errors import RefusedError
-from renewals import activation, settle
+from renewals import activation, giving
 from renewals.models import Order
 from tests.buying import activate, buy, deleted, new_life
 from tests.conftest import CODES, PASSWORD
@@ -197,8 +197,8 @@ KILLS = [
     "renewals.settle.mark_paid", "payments.flows.after_paid", "renewals.purchase.prepare",
     "mailboxes.activation.prepare", "payments.flows.nudge_activation", "mailboxes.telling.claim_due",
     "mailboxes.platform.local.LocalPlatform.open", "mailboxes.activation.begin_life", "mailboxes.flows.mailbox_login",
-    "renewals.settle.complete", "payments.auto_renewal.after_activation", "payments.auto_renewal._switch_on",
-    "renewals.settle.nudge_platform",
+    "renewals.giving.complete", "payments.auto_renewal.after_activation", "payments.auto_renewal._switch_on",
+    "renewals.giving.nudge_platform",
 ]  # fmt: skip
 
 
@@ -474,8 +474,8 @@ def test_staff_give_up_a_purchase_that_is_never_confirmed(paid, gone, dario, awa
 
 
 def test_settling_twice_adds_nothing(paid, gone):
-    assert settle.fulfil(paid.pk) is False
+    assert giving.fulfil(paid.pk) is False
     assert Mailbox.objects.filter(address=gone.address).count() == 2
     activate()
-    assert settle.fulfil(paid.pk) is False
+    assert giving.fulfil(paid.pk) is False
     assert PaidPeriod.objects.filter(box=new_life(gone)).count() == 1

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 IN_IT = [
     "payments.withdrawal.give_back",
     "payments.refunds.ask",
-    "renewals.settle.reverse",
+    "renewals.undoing.reverse",
     "mailboxes.reversals._take_back",
     "mailboxes.reversals.put_back_space",
     "payments.scheduled.expiry_came_back",
@@ -34,7 +34,7 @@ IN_IT = [
 ]
 AFTER_IT = [
     "payments.refunds.nudge",
-    "renewals.settle.nudge_platform",
+    "renewals.giving.nudge_platform",
     "mailboxes.flows.start_change",
     "payments.providers.sandbox.Sandbox.refund",
     "payments.refunds.record",

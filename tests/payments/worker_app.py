@@ -29,7 +29,7 @@ from payments.models import Payment, Refund, StoredMethod  # noqa: E402
 from payments.providers import PROVIDERS  # noqa: E402
 from payments.providers.base import Outcome, Result, Started  # noqa: E402
 from payments.providers.sandbox import Sandbox  # noqa: E402
-from renewals import settle  # noqa: E402
+from renewals import giving  # noqa: E402
 
 
 def peer(path: str, **body: str) -> dict:
@@ -102,7 +102,7 @@ def charge(order_id: int, method_id: int) -> None:
 def stop_on_the_way() -> None:
     """Tell the peer of the points that lie in our own code: they are patched in this process alone."""
     pays, fulfilled, extend, after_done = (
-        flows._pays, settle._tell_fulfilled, box_flows.extend, refunds.close_if_all_went_back
+        flows._pays, giving._tell_fulfilled, box_flows.extend, refunds.close_if_all_went_back
     )  # fmt: skip
     after_paid = flows.after_paid
 
@@ -117,7 +117,7 @@ def stop_on_the_way() -> None:
 
     def _extend(*, box, source, **facts):
         period = extend(box=box, source=source, **facts)
-        at("in fulfilment", settle.OrderLine.objects.values_list("order_id", flat=True).get(public_id=source))
+        at("in fulfilment", giving.OrderLine.objects.values_list("order_id", flat=True).get(public_id=source))
         return period
 
     def _fulfilled(order, given, **facts):
@@ -132,7 +132,7 @@ def stop_on_the_way() -> None:
         "payments.flows._pays": _pays,
         "payments.flows.after_paid": _after_paid,
         "mailboxes.flows.extend": _extend,
-        "renewals.settle._tell_fulfilled": _fulfilled,
+        "renewals.giving._tell_fulfilled": _fulfilled,
         "payments.refunds.close_if_all_went_back": _after_done,
     }.items():
         mock.patch(target, stops).start()

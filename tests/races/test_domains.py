@@ -9,7 +9,7 @@ from django.db import connection
 from mailboxes import domains
 from mailboxes.models import Address, Domain, Mailbox
 from payments import bank
-from renewals import settle
+from renewals import giving
 from renewals.models import Order, OrderLine
 from tests.domains import domain_of, on_domain, place_domain, price_of
 from tests.helpers import pay_transfer
@@ -66,7 +66,7 @@ def meeting_at_the_boxes():
 
 def give_while_opening(order: Order, domain: Domain, make_box) -> list[object]:
     with meeting_at_the_boxes():
-        return at_once(lambda: settle.fulfil(order.pk), lambda: on_domain(make_box, domain, "nuova"))
+        return at_once(lambda: giving.fulfil(order.pk), lambda: on_domain(make_box, domain, "nuova"))
 
 
 def test_a_box_opened_meanwhile_has_the_domains_dates(paid, domain, make_box):
@@ -147,7 +147,7 @@ def test_control_without_lock_and_constraints_there_are_two(domain, alice):
 
 def give_twice(order: Order) -> list[object]:
     with meeting_after("renewals.domains.give"):
-        return at_once(*[lambda: settle.fulfil(order.pk)] * 2)
+        return at_once(*[lambda: giving.fulfil(order.pk)] * 2)
 
 
 def test_two_workers_give_once(paid, domain):

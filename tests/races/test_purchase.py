@@ -136,8 +136,8 @@ def withdraw_against_life(gone, alice) -> tuple[Order, list[object]]:
         meeting_after("tests.races.test_purchase.looked"),
         mock.patch("payments.withdrawal.offer", lambda *a, real=withdrawal.offer, **k: (looked(), real(*a, **k))[1]),
         mock.patch(
-            "renewals.settle.complete",
-            lambda *a, real=activation.settle.complete, **k: (looked(), real(*a, **k))[1],
+            "renewals.giving.complete",
+            lambda *a, real=activation.giving.complete, **k: (looked(), real(*a, **k))[1],
         ),
     ):
         results = at_once(leave, lambda: activation.begin_life(**facts, on_active=lambda order, box: None))

@@ -18,7 +18,7 @@ from payments.models import Allocation, Case, Receipt, StoredMethod
 from payments.providers import sandbox
 from pecportal.errors import RefusedError
 from renewals import flows as orders
-from renewals import settle
+from renewals import undoing
 from renewals.models import Order, OrderEvent, OrderLine
 from tests.helpers import place, start_card
 
@@ -137,8 +137,8 @@ def register_against_cancel(order: Order, alice, dario) -> list[object]:
     )  # fmt: skip
     with (
         meeting_after("tests.races.test_races.looked"),
-        mock.patch("renewals.settle._fix_fiscal_data", lambda *a: looked()),
-        mock.patch("renewals.settle._close", closing),
+        mock.patch("renewals.settle.fix_fiscal_data", lambda *a: looked()),
+        mock.patch("renewals.undoing._close", closing),
     ):
         return at_once(
             lambda: bank.allocate(receipt_id=receipt.pk, order_id=order.pk, actor=dario),
@@ -150,7 +150,7 @@ def looked() -> None:
     """Between looking and writing: where the two stories are made to meet."""
 
 
-real_close = settle._close
+real_close = undoing._close
 
 
 def closing(*args, **kwargs):

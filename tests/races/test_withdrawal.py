@@ -90,7 +90,7 @@ def leave_against_fulfilment(first, alice, *, point: str) -> list[object]:
     with (
         meeting_after("tests.races.test_races.looked"),
         mock.patch(point, met(point)),
-        mock.patch("renewals.settle._fulfil_line", met("renewals.settle._fulfil_line", first=True)),
+        mock.patch("renewals.giving._fulfil_line", met("renewals.giving._fulfil_line", first=True)),
     ):
         return at_once(story, lambda: flows.fetch_and_record(payment.pk))
 

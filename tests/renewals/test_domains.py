@@ -14,7 +14,7 @@ from payments import bank, cases, giving_back, withdrawal
 from payments.models import AutoRenewal, Case, Payment
 from pecportal import clock
 from pecportal.errors import RefusedError
-from renewals import domains, flows, rules, settle
+from renewals import domains, flows, giving, rules, undoing
 from renewals.models import HolderSnapshot, Order, OrderLine
 from tests.conftest import CODES
 from tests.domains import domain_of, on_domain, place_domain, price_of, set_dates
@@ -68,7 +68,7 @@ def test_fulfilling_twice_adds_nothing(domain, three, alice, dario):
     order = place_domain(domain, alice)
     pay_transfer(order, dario)
     end = reload(domain).expires_on
-    assert settle.fulfil(order.pk) is False
+    assert giving.fulfil(order.pk) is False
     assert reload(domain).expires_on == end
     assert domain.periods.count() == 2  # the opening and this one
     assert BoxEvent.objects.filter(kind="renewed").count() == 3
@@ -192,7 +192,7 @@ def test_a_domain_that_went_between_payment_and_fulfilment_gives_nothing_and_los
         patch.setattr(bank, "after_paid", lambda order_id: None)
         pay_transfer(order, dario)
     Domain.objects.filter(pk=domain.pk).update(phase="deleting")
-    settle.fulfil(order.pk, on_attention=cases.open_for_attention)
+    giving.fulfil(order.pk, on_attention=cases.open_for_attention)
     assert reload(order).status == "attention"
     assert set(order.lines.values_list("status", flat=True)) == {"attention"}
     assert {b.expires_on for b in Mailbox.objects.all()} == {domain.expires_on}
@@ -295,7 +295,7 @@ def test_a_second_order_is_refused_and_names_the_first(domain, three, alice):
 
 def test_cancelled_it_can_be_ordered_again(domain, three, alice):
     order = place_domain(domain, alice)
-    settle.cancel(order, why="cambiato idea", actor=alice)
+    undoing.cancel(order, why="cambiato idea", actor=alice)
     assert set(order.lines.values_list("status", "is_open")) == {("closed", False)}
     assert order.events.filter(line__isnull=False, after="closed").count() == 4
     assert place_domain(domain, alice).pk != order.pk
@@ -460,7 +460,7 @@ def test_sixty_boxes_cost_the_statements_of_two(alice, make_box, dario, monkeypa
         with monkeypatch.context() as patch:
             patch.setattr(bank, "after_paid", lambda order_id: None)
             pay_transfer(placed[0], dario, reference=f"B{n}")
-        spent[n] = (first, statements(lambda o=placed[0]: settle.fulfil(o.pk)))
+        spent[n] = (first, statements(lambda o=placed[0]: giving.fulfil(o.pk)))
     assert spent[2] == spent[60]
     assert OrderLine.objects.filter(status="fulfilled").count() == 64
 

@@ -14,7 +14,7 @@ from mailboxes.platform.local import LocalPlatform
 from mailboxes.rules import GB
 from pecportal import clock
 from pecportal.errors import RefusedError
-from renewals import flows, settle
+from renewals import flows, giving, settle, undoing
 from renewals.models import BillingSnapshot, HolderSnapshot, Order, OrderEvent, OrderLine
 from tests.helpers import pay_card, pay_transfer, place
 
@@ -68,7 +68,7 @@ def test_fulfilling_twice_adds_nothing(box, alice, dario):
     order = place(box, alice)
     pay_transfer(order, dario)
     expiry = reload(box).expires_on
-    assert settle.fulfil(order.pk) is False
+    assert giving.fulfil(order.pk) is False
     assert reload(box).expires_on == expiry
     assert PaidPeriod.objects.filter(box=box).count() == 2  # the opening and this one
 
@@ -237,7 +237,7 @@ def test_the_29_february_comes_back(make_box, alice, dario):
 
 def test_a_move_outside_the_table_is_an_error(box, alice):
     order = place(box, alice)
-    settle.cancel(order, why="prova", actor=alice)
+    undoing.cancel(order, why="prova", actor=alice)
     with pytest.raises(settle.IllegalMoveError):
         settle.mark_paid(order, why="tardi")
     assert [e.after for e in OrderEvent.objects.filter(order=order, line=None)] == ["awaiting_payment", "cancelled"]
@@ -250,7 +250,7 @@ def test_money_for_a_box_that_is_being_deleted_waits_for_a_decision(box, alice):
     payment = pay_card_without_consequences(order, alice)
     assert reload(order).status == "paid"
     Mailbox.objects.filter(pk=box.pk).update(phase="deleting", login=None)
-    assert settle.fulfil(order.pk) is False
+    assert giving.fulfil(order.pk) is False
     assert (reload(order).status, order.lines.get().status) == ("attention", "attention")
     assert payment.status == "registered"
 

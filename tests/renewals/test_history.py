@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mailboxes import rules
-from renewals import settle
+from renewals import undoing
 from renewals.history import Paid, Step, history, steps
 from renewals.models import Order
 from tests.helpers import pay_card, pay_transfer, place
@@ -119,7 +119,7 @@ def test_the_history_of_a_box_that_was_renewed_and_taken_back(box, alice, dario,
     box.refresh_from_db()
     renewed = box.expires_on
     with transaction.atomic():
-        settle.reverse(Order.objects.locked().get(pk=first.pk), why="recesso", actor=None)
+        undoing.reverse(Order.objects.locked().get(pk=first.pk), why="recesso", actor=None)
     box.refresh_from_db()
     with django_assert_num_queries(1):
         told = history(box, reader=None)

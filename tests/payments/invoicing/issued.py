@@ -6,7 +6,7 @@ from payments.invoicing import answers, issue, sending
 from payments.invoicing.sdi import get_road
 from payments.models import Invoice, Refund
 from pecportal import clock
-from renewals import settle
+from renewals import giving
 from renewals.models import Order
 from tests.helpers import pay_card, place
 
@@ -22,7 +22,7 @@ def given(box, user, **changes) -> Order:
     """An order of a renewal, paid by card and fulfilled."""
     order = place(box, user, **changes)
     pay_card(order, user)
-    settle.fulfil(order.pk)
+    giving.fulfil(order.pk)
     return Order.objects.get(pk=order.pk)
 
 

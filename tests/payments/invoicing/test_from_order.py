@@ -16,7 +16,7 @@ from payments.invoicing import checks
 from payments.invoicing.document import Line, Means, Paid, Purchase
 from payments.invoicing.from_order import FACTS, NotInvoiceableError, draft, of_order, operation_day
 from pecportal import clock
-from renewals import settle
+from renewals import giving
 from renewals.models import Order, OrderLine
 from renewals.space import place_space, quote_space
 from tests.buying import activate, buy, deleted
@@ -37,7 +37,7 @@ def invoice_of(order, make=of_order):
 
 def fulfilled(order, user) -> Order:
     pay_card(order, user)
-    settle.fulfil(order.pk)
+    giving.fulfil(order.pk)
     return fresh(order)
 
 
@@ -93,7 +93,7 @@ def test_bank_money_in_two_receipts(box, alice, dario, today, method, means):
     order = place(box, alice, method=method)
     pay_transfer(order, dario, amount=D("10.00"), value_date=today - timedelta(days=2))
     pay_transfer(order, dario, amount=D("5.00"), reference="REF-2")  # 2.92 too much: a case, not on the invoice
-    settle.fulfil(order.pk)
+    giving.fulfil(order.pk)
     assert invoice_of(order).payments == (
         Paid(means, D("10.00"), paid_on=today - timedelta(days=2)),
         Paid(means, D("2.08"), paid_on=today),
@@ -116,7 +116,7 @@ def test_more_space(make_box, alice, today):
 def test_a_purchase(make_box, alice, today):
     order = buy(deleted(make_box(alice, "tornata")), alice, years=2)
     pay_card(order, alice)
-    settle.fulfil(order.pk)
+    giving.fulfil(order.pk)
     activate()
     document = invoice_of(order)
     said = "Acquisto per 2 anni della casella PEC tornata@pec.example, tipologia Standard"
@@ -153,7 +153,7 @@ def test_a_line_that_was_refunded_before_it_was_given_is_not_invoiced(make_box, 
         invoice_of(order)
     back = giving_back.gross_of(OrderLine.objects.get(pk=gone.pk))
     giving_back.refund_line(line_id=gone.pk, actor=dario, why="la casella non c'è")
-    settle.fulfil(order.pk)
+    giving.fulfil(order.pk)
     assert fresh(order).status == "fulfilled"
     document = invoice_of(order)
     assert len(document.lines) == 2
