@@ -11,8 +11,8 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from payments import cases, refunds, scheduled
 from payments.allotment import Allocated, Standing, cases_of, decide
-from payments.flows import after_paid, missing
 from payments.models import Allocation, Case, Payment, Receipt
+from payments.recording import after_paid, missing
 from payments.refunds import MOST
 from pecportal import clock
 from pecportal.errors import RefusedError

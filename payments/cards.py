@@ -1,13 +1,13 @@
 """A card given on our page: the stories around Stripe's SetupIntent and PaymentIntent (DESIGN §7, R18–R20).
 
-What Stripe says is asked before or after, never inside, a transaction; payments.flows writes what it means.
+What Stripe says is asked before or after, never inside, a transaction; payments.recording writes what it means.
 """
 
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from payments import flows, setups
+from payments import flows, recording, setups
 from payments.models import MethodSetup, Payment, ProviderCustomer
 from payments.providers.base import Outcome, ProviderTimeoutError, Result
 from payments.providers.stripe import CardRefusedError, Setup, Stripe, Taken
@@ -76,7 +76,7 @@ def pay(payment: Payment, setup_id: str) -> str:
         taken = stripe.take(payment, customer=setup.customer, method=setup.method)
     except ProviderTimeoutError as error:
         taken = Taken(Outcome(Result.UNKNOWN, reason=str(error)[:120]))
-    flows.record_outcome(payment.pk, taken.outcome)
+    recording.record_outcome(payment.pk, taken.outcome)
     return taken.secret
 
 

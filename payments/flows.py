@@ -1,35 +1,27 @@
-"""The one road for on-line money (DESIGN §6): row first, network second, then one short transaction that records.
+"""The one road for on-line money, as far as the network (DESIGN §6): row first, provider second, nothing locked (R19).
 
-With refunds.py, through moves.py, the only writer of Payment.status. Lock order: order → receipt → payment → mailbox;
-no network under a lock (R19).
+What a provider said is written by recording.py, in one short transaction. Lock order: order → receipt → payment →
+mailbox.
 
 Money moves only after `sent_at` is written, and `sent_at` is written only while nobody closes the attempt (`closing`):
 so closing an attempt that was never sent is certain, and closing one that was sent asks what became of it.
 """
 
-import logging
 from collections.abc import Callable
-from decimal import Decimal
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from payments import auto_renewal, cases, free_exit, methods, refunds, scheduled
-from payments.models import Allocation, Case, Payment, PaymentEvent, StoredMethod
-from payments.moves import move
+from payments import cases, methods, recording, scheduled
+from payments.models import Payment, PaymentEvent, StoredMethod
 from payments.providers import get_provider
 from payments.providers.base import Outcome, ProviderTimeoutError, Result
-from payments.refunds import MOST
-from payments.timing import CHECK_AFTER, wait
-from pecportal import clock, mail
+from payments.timing import CHECK_AFTER
+from pecportal import clock
 from pecportal.errors import RefusedError
-from pecportal.formats import euro, money
-from renewals import giving, settle, undoing
+from renewals import settle, undoing
 from renewals.models import Order
-
-log = logging.getLogger(__name__)
 
 
 class UnknownPaymentError(RefusedError):
@@ -43,11 +35,6 @@ class UnknownPaymentError(RefusedError):
 
 class NotPayableError(RefusedError):
     """The order does not wait for money any more."""
-
-
-def missing(order: Order) -> Decimal:
-    """What an order still lacks, EUR: the amount due less what bank money has given it already (§4 Receipt)."""
-    return order.amount_due - refunds.total_of(Allocation.objects.filter(order=order))
 
 
 def start(
@@ -76,7 +63,7 @@ def start(
             payment = Payment.objects.create(
                 order=order,
                 provider=provider,
-                amount=missing(order),
+                amount=recording.missing(order),
                 started_by=user,
                 auto_renewal_agreed=auto_renewal_agreed and user is not None,
                 consent_text_version=consent_text_version if auto_renewal_agreed else "",
@@ -88,9 +75,9 @@ def start(
     try:
         started = chosen.start(payment, return_url=return_url(payment), cancel_url=cancel_url)
     except ProviderTimeoutError as error:
-        record_outcome(payment.pk, Outcome(Result.UNKNOWN, reason=str(error)[:120]))
+        recording.record_outcome(payment.pk, Outcome(Result.UNKNOWN, reason=str(error)[:120]))
         raise UnknownPaymentError from error
-    payment = record_outcome(payment.pk, Outcome(Result.PENDING, remote_id=started.remote_id))
+    payment = recording.record_outcome(payment.pk, Outcome(Result.PENDING, remote_id=started.remote_id))
     if not payment.is_live:
         # Closed by another tab before the provider knew of it: nobody is sent to pay there.
         _close_at_provider(payment)
@@ -114,9 +101,9 @@ def _close_at_provider(payment: Payment) -> None:
     try:
         outcome = get_provider(payment.provider).close(payment)
     except ProviderTimeoutError as error:
-        record_outcome(payment.pk, Outcome(Result.UNKNOWN, reason=str(error)[:120]))
+        recording.record_outcome(payment.pk, Outcome(Result.UNKNOWN, reason=str(error)[:120]))
         raise UnknownPaymentError from error
-    record_outcome(payment.pk, outcome)
+    recording.record_outcome(payment.pk, outcome)
     if outcome.result in (Result.UNKNOWN, Result.PENDING):
         raise UnknownPaymentError
 
@@ -130,7 +117,7 @@ def fetch_and_record(payment_id: int) -> Payment:
             outcome = _complete(payment)
     except ProviderTimeoutError as error:
         outcome = Outcome(Result.UNKNOWN, reason=str(error)[:120])
-    return record_outcome(payment_id, outcome)
+    return recording.record_outcome(payment_id, outcome)
 
 
 def claim(payment_id: int) -> bool:
@@ -166,7 +153,7 @@ def charge(*, order_id: int, method: StoredMethod) -> Payment:
             settle.set_method(order, method.provider)
             now = clock.now()
             payment = Payment.objects.create(
-                order=order, provider=method.provider, amount=missing(order), method=method, sent_at=now,
+                order=order, provider=method.provider, amount=recording.missing(order), method=method, sent_at=now,
                 next_check_at=now + CHECK_AFTER[0],
             )  # fmt: skip
             PaymentEvent.objects.create(payment=payment, after=payment.status, why=_("rinnovo automatico"))
@@ -176,161 +163,7 @@ def charge(*, order_id: int, method: StoredMethod) -> Payment:
         outcome = chosen.charge(payment, method)
     except ProviderTimeoutError as error:
         outcome = Outcome(Result.UNKNOWN, reason=str(error)[:120])
-    return record_outcome(payment.pk, outcome)
-
-
-def record_outcome(payment_id: int, outcome: Outcome) -> Payment:
-    """Record what a provider said of an attempt, once: the same news twice changes nothing. Returns it as it stands.
-
-    Registered money pays its order, or becomes a case when amount or currency differ or the order does not wait for it
-    (R21). After the commit the order is fulfilled; what fails there is picked up by the sweep.
-    """
-    order_id = Payment.objects.values_list("order_id", flat=True).get(pk=payment_id)
-    with transaction.atomic(durable=True):
-        order = Order.objects.locked().select_related("owner").get(pk=order_id)
-        payment = Payment.objects.locked().select_related("started_by").get(pk=payment_id)
-        given_up = payment.status in (Payment.Status.FAILED, Payment.Status.CANCELLED)
-        # Told to wait: the outcome was unknown, or money was asked for and its answer took long.
-        was_unsure = payment.status == Payment.Status.UNKNOWN or bool(payment.sent_at and payment.checks)
-        changed = _write(payment, outcome)
-        if outcome.refunded and payment.status in (Payment.Status.REGISTERED, Payment.Status.REFUNDED):
-            refunds.note_outside(payment, outcome.refunded)
-        if not changed:
-            _switch_on_late(order, payment, outcome)
-            return payment
-        over = payment.status in (Payment.Status.FAILED, Payment.Status.CANCELLED)
-        if over and payment.is_automatic:
-            scheduled.attempt_over(order, payment, today=clock.today())
-        elif over and was_unsure:
-            _tell_failed(order)
-        if payment.status != Payment.Status.REGISTERED:
-            return payment
-        due = missing(order)
-        if _pays(order, payment, outcome, given_up=given_up, due=due):
-            Allocation.objects.create(order=order, amount=due, payment=payment)
-            settle.mark_paid(order, why=_("pagamento registrato"))
-            cases.close_short(order=order, actor=None, resolution=_("saldato"))
-            _switch_on(order, payment, outcome)
-            scheduled.order_moved(order)
-            transaction.on_commit(lambda: after_paid(order_id), robust=True)
-        elif payment.is_automatic:
-            scheduled.attempt_over(order, payment, today=clock.today())
-    return payment
-
-
-def _switch_on(order: Order, payment: Payment, outcome: Outcome) -> None:
-    """Automatic renewal, if agreed to (R23). What goes wrong with it never undoes the registered money."""
-    if outcome.saved is None or payment.started_by is None or not payment.auto_renewal_agreed:
-        return
-    try:
-        with transaction.atomic():
-            auto_renewal.after_payment(order=order, payment=payment, saved=outcome.saved)
-    except Exception:
-        log.exception("automatic renewal could not be switched on by payment %s", payment.pk)
-
-
-def _switch_on_late(order: Order, payment: Payment, outcome: Outcome) -> None:
-    """The provider kept the method only after the money was registered (PayPal): what was agreed to holds still (R23).
-
-    Once: `payment.method` is written with it. Not where the money pays nothing, or the order was taken back.
-    """
-    if payment.status != Payment.Status.REGISTERED or payment.method_id is not None or outcome.saved is None:
-        return
-    paid = order.status in (Order.Status.PAID, Order.Status.ATTENTION, Order.Status.FULFILLED)
-    if paid and payment.allocations.filter(order=order).exists():
-        _switch_on(order, payment, outcome)
-
-
-def _tell_failed(order: Order) -> None:
-    """Who was told "stiamo verificando, ti scriviamo" and saw no outcome since: it did not go through (R19)."""
-    mail.send(
-        "payment_failed", to=[order.email, order.owner.email], context={"order": order, **settle.subject_of(order)}
-    )
-
-
-def _write(payment: Payment, outcome: Outcome) -> bool:
-    """Write the new status and its event; False when nothing changed or the move is not allowed (R22)."""
-    payment.remote_id = payment.remote_id or outcome.remote_id
-    to = {
-        Result.PENDING: Payment.Status.PENDING,
-        Result.REGISTERED: Payment.Status.REGISTERED,
-        Result.FAILED: Payment.Status.FAILED,
-        Result.CANCELLED: Payment.Status.CANCELLED,
-        Result.UNKNOWN: Payment.Status.UNKNOWN,
-        Result.REFUNDED: Payment.Status.REFUNDED,
-    }[outcome.result]
-    before = payment.status
-    payment.charge_id = payment.charge_id or outcome.charge_id
-    # Leaving `refunded` is for payments.refunds alone: a provider goes on calling refunded money registered.
-    if to == before or to not in Payment.MOVES[before] or before == Payment.Status.REFUNDED:
-        if to != before:
-            log.info("payment %s: late news %s ignored in state %s", payment.pk, to, before)
-        _plan_next_check(payment, live=payment.is_live)
-        payment.save(update_fields=["remote_id", "charge_id", "next_check_at", "checks"])
-        return False
-    payment.reason, payment.decline = outcome.reason[:120], outcome.decline
-    if to == Payment.Status.REGISTERED:
-        payment.registered_at = clock.now()
-        amount = payment.amount if outcome.amount is None else outcome.amount
-        if (outcome.currency or payment.currency) == settings.CURRENCY and 0 < amount <= MOST:
-            payment.received = amount
-    _plan_next_check(payment, live=to in Payment.LIVE)
-    told = ("reason", "decline", "remote_id", "charge_id", "registered_at", "received", "next_check_at", "checks")
-    move(payment, to, why=outcome.reason, also=told)
-    return True
-
-
-def _plan_next_check(payment: Payment, *, live: bool) -> None:
-    if not live:
-        payment.next_check_at = None
-    elif payment.next_check_at is None or payment.next_check_at <= clock.now():
-        payment.next_check_at = clock.now() + wait(payment.checks)
-
-
-def _pays(order: Order, payment: Payment, outcome: Outcome, *, given_up: bool, due: Decimal) -> bool:
-    """Whether registered money pays the order, of which `due` is missing; if not, the case is opened here.
-
-    Money for an attempt that had been given up never settles the order by itself (§4): another may be under way.
-    More than is missing (bank money came while the customer was paying) pays it, and the rest is a case.
-    """
-    amount = payment.amount if outcome.amount is None else outcome.amount
-    currency = outcome.currency or payment.currency
-    # What an order that is settled already still lacks says nothing: its money is refused below, not here.
-    short = order.is_awaiting_payment and amount < due
-    if amount != payment.amount or currency != payment.currency or short:
-        arrived = money(amount, currency)
-        cases.open_case(
-            Case.Kind.MONEY_MISMATCH, order=order, payment=payment, amount=amount if amount <= MOST else None,
-            currency=currency,
-            detail=_("arrivati %(arrived)s, dovuti %(due)s") % {"arrived": arrived, "due": euro(due)},
-        )  # fmt: skip
-        return False
-    refusal = settle.refusal_to_pay(order, begun_on=clock.rome_date(payment.created_at))
-    if given_up:
-        refusal = _("il pagamento risultava già chiuso")
-    if refusal:
-        cases.open_case(Case.Kind.MONEY_TOO_LATE, order=order, payment=payment, amount=amount, detail=refusal)
-    elif amount > due:
-        cases.open_case(
-            Case.Kind.RECEIPT_OVER, order=order, payment=payment, amount=amount - due,
-            detail=_("avanzano %(left)s dopo l'ordine %(order)s") % {"left": euro(amount - due), "order": order},
-        )  # fmt: skip
-    return not refusal
-
-
-def after_paid(order_id: int) -> None:
-    """What follows a registered payment: fulfilment, and a case for what cannot be given. Repeatable."""
-    giving.fulfil(
-        order_id, on_attention=cases.open_for_attention, on_activating=nudge_activation,
-        also_told=free_exit.facts_for_mail,
-    )  # fmt: skip
-
-
-def nudge_activation() -> None:
-    """Ask the worker to activate what was bought; if nobody hears it, beat does it within a minute."""
-    from payments.tasks import activate_due
-
-    activate_due.delay()
+    return recording.record_outcome(payment.pk, outcome)
 
 
 def cancel_order(*, order_id: int, actor: User, despite_transfer: bool = False, why: str = "") -> None:

@@ -16,8 +16,8 @@ from accounts.models import User
 from mailboxes import flows as box_flows
 from mailboxes.models import Mailbox
 from payments import bank, cases, refunds, scheduled
-from payments.flows import after_paid
 from payments.models import Allocation, Case, Payment, Receipt, Refund
+from payments.recording import after_paid
 from pecportal import clock
 from pecportal.errors import RefusedError
 from pecportal.formats import euro

@@ -1,5 +1,7 @@
-"""The one place where Payment.status is written, with its event (R10, R22). payments.flows and payments.refunds call it
-with the payment's row locked."""
+"""The one place where Payment.status is written, with its event (R10, R22).
+
+payments.recording and payments.refunds call it with the payment's row locked.
+"""
 
 from collections.abc import Sequence
 

@@ -13,9 +13,9 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from payments import domain_words, next_lines, purchase_words, withdrawal
 from payments.domain_words import is_of_domain
-from payments.flows import missing
 from payments.models import AutoRenewal, Case, Payment
 from payments.next_lines import Next
+from payments.recording import missing
 from payments.screens import Row, expiry_of, main_line, shows_email
 from payments.transfer import BY_BANK, POSTAL
 from pecportal.formats import day, euro, fino, il, money

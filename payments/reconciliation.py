@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from mailboxes import domains, reversals
 from mailboxes.models import Domain, Mailbox, PaidPeriod
-from payments import flows, sync
+from payments import flows, recording, sync
 from payments.invoicing import issue, notes, watching
 from payments.models import (
     Allocation,
@@ -158,7 +158,7 @@ def _number_missing() -> Found:
 
 
 def _fulfil(line_id: int) -> None:
-    flows.after_paid(OrderLine.objects.values_list("order_id", flat=True).get(pk=line_id))
+    recording.after_paid(OrderLine.objects.values_list("order_id", flat=True).get(pk=line_id))
 
 
 def _ask(payment_id: int) -> None:

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from mailboxes.models import Mailbox
 from mailboxes.models.boxes import Phase
-from payments import cases, flows, refunds, setups
+from payments import cases, flows, recording, refunds, setups
 from payments.models import Case, MethodSetup, Payment, ProviderEvent
 from payments.providers import get_provider
 from payments.providers.base import Hint, Result, Seen
@@ -40,7 +40,7 @@ def fulfil_due(*, seconds: float = 200) -> int:
         if time.monotonic() >= stop_at:
             break
         try:
-            flows.after_paid(order_id)
+            recording.after_paid(order_id)
         except Exception:
             log.exception("order %s could not be fulfilled; it stays paid and is tried again", order_id)
     return len(ids)
@@ -157,7 +157,7 @@ def _note_stranger(provider: str, seen: Seen) -> None:
     detail = _("%(amount)s presso %(provider)s, di cui non c'è un pagamento") % {
         "amount": money(seen.outcome.amount, currency), "provider": provider,
     }  # fmt: skip
-    fits = seen.outcome.amount <= flows.MOST
+    fits = seen.outcome.amount <= refunds.MOST
     cases.open_case(
         Case.Kind.MONEY_UNKNOWN, amount=seen.outcome.amount if fits else None, currency=currency,
         detail=f"{detail[:170]} {mark}",

@@ -17,7 +17,7 @@ VALID = 30 * 60  # seconds
 
 @dataclass(frozen=True)
 class Shown:
-    """All that a visitor is told of an order: its number, its boxes, what it lacks comes from payments.flows."""
+    """All that a visitor is told of an order: its number, its boxes, what it lacks comes from payments.recording."""
 
     order: Order
     addresses: list[str]

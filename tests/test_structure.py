@@ -39,6 +39,7 @@ WRITERS = {  # what may assign the state of a thing, and to whom (DESIGN §3)
     r"\b(Order|OrderLine)\.objects\..*\bupdate\(": {"renewals/settle.py"},  # many at once
     r"\bmove_(order|lines?)\(": {"renewals/giving.py", "renewals/settle.py", "renewals/undoing.py"},
     r"\bpayment\.status = ": {"payments/moves.py"},
+    r"from payments\.moves import|from payments import .*\bmoves\b": {"payments/recording.py", "payments/refunds.py"},
     r"\.expires_on = ": {"mailboxes/flows.py"},
     r"\.delete_from = ": {
         "mailboxes/activation.py",

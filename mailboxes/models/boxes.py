@@ -210,7 +210,7 @@ class Mailbox(Lifespan):
     next_archive_gb = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
     change_on = models.DateField(_("cambia il"), null=True, blank=True, editable=False)
     change_refused_on = models.DateField(null=True, blank=True, editable=False)  # R7: the day the customer was told
-    # Copies kept by payments.flows under the box lock (R4).
+    # Copies kept by payments.auto_renewal and payments.scheduled under the box lock (R4).
     auto_renews = models.BooleanField(_("rinnovo automatico"), default=False, editable=False)
     auto_over_for = models.DateField(null=True, blank=True, editable=False)
     expiry_recorded_for = models.DateField(null=True, blank=True, editable=False)  # R16, R28

@@ -1,4 +1,4 @@
-"""On-line attempts and the webhooks that told of them, to look at: only payments.flows moves them (R18, R22)."""
+"""On-line attempts and the webhooks that told of them, to look at: only payments.moves moves them (R18, R22)."""
 
 from typing import Any
 

@@ -21,7 +21,7 @@ class PaymentQuerySet(models.QuerySet["Payment"]):
 
 
 class Payment(models.Model):
-    """One attempt to pay an order by card, PayPal or sandbox. Status: payments.flows only."""
+    """One attempt to pay an order by card, PayPal or sandbox. Status: payments.moves only."""
 
     class Status(models.TextChoices):
         CREATED = "created", _("Creato")

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 from stdnum import iban
 
-from payments.flows import MOST
+from payments.refunds import MOST
 from pecportal import clock
 from pecportal.errors import RefusedError
 

@@ -1,4 +1,4 @@
-"""The pages of paying: thin edges around payments.flows, a module a theme."""
+"""The pages of paying: thin edges around the flows of payments, a module a theme."""
 
 from .automatic import auto_renewal, auto_renewal_agree, auto_renewal_off
 from .card import card, card_setup

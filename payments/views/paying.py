@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import drafts
 from mailboxes.rules import add_years
-from payments import flows, visitors
+from payments import flows, recording, visitors
 from payments.begin import start_online
 from payments.consent import NextCharge, next_charge
 from payments.forms import PayForm
@@ -67,7 +67,7 @@ def pay(request: HttpRequest, number: str, **kwargs: object) -> HttpResponse:
         "order": order, "form": form, "methods": offered, "chosen": form["method"].value(),
         "charge": _next_charge(order), "charge_from_activation": order.kind == Kind.PURCHASE,
         "live": live, "unknown": _unknown(live),
-        "missing": flows.missing(order), "opted_out": form["no_auto_renewal"].value() or [],
+        "missing": recording.missing(order), "opted_out": form["no_auto_renewal"].value() or [],
     }  # fmt: skip
     return render(request, "payments/pay.html", context)
 
@@ -104,7 +104,8 @@ def transfer(request: HttpRequest, number: str, method: str = "transfer", **kwar
             messages.warning(request, str(error))
         return redirect("payments:outcome", number=order.number)
     context = {
-        "order": order, "transfer": instructions(order, amount=flows.missing(order)), "pdf": f"payments:{method}_pdf",
+        "order": order, "transfer": instructions(order, amount=recording.missing(order)),
+        "pdf": f"payments:{method}_pdf",
     }  # fmt: skip
     return render(request, "payments/transfer.html", context)
 
@@ -118,7 +119,7 @@ def transfer_pdf(request: HttpRequest, number: str, method: str = "transfer", **
     if not order.is_awaiting_payment or order.method != method:
         return redirect("payments:outcome", number=order.number)
     return as_pdf(
-        request, lambda: pdf(order, instructions(order, amount=flows.missing(order))), name=f"{order.number}.pdf",
+        request, lambda: pdf(order, instructions(order, amount=recording.missing(order))), name=f"{order.number}.pdf",
         back=reverse(f"payments:{method}", args=[order.number]),
     )  # fmt: skip
 

@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import limits
-from payments import flows, visitors
+from payments import flows, recording, visitors
 from payments.forms import PayForm
 from payments.methods import methods_of
 from payments.models import Payment
@@ -98,7 +98,7 @@ def pay(request: HttpRequest) -> HttpResponse:
         return redirect("payments:visitor_outcome")
     context = {
         "shown": visitors.shown(order), "form": form, "methods": offered, "live": live,
-        "missing": flows.missing(order), "chosen": form["method"].value(),
+        "missing": recording.missing(order), "chosen": form["method"].value(),
     }  # fmt: skip
     return render(request, "payments/visitor_pay.html", context)
 
@@ -130,7 +130,7 @@ def outcome(request: HttpRequest) -> HttpResponse:
     last = Payment.objects.filter(order=order).order_by("-id").first()
     payable = settle.is_payable(order, clock.today())
     by_transfer = order.is_awaiting_payment and order.method in BY_BANK and payable
-    missing = flows.missing(order)
+    missing = recording.missing(order)
     context = {
         "shown": visitors.shown(order), "order": order, "missing": missing, "payable": payable,
         "verifying": last is not None and last.is_live,

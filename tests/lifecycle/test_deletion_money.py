@@ -12,7 +12,7 @@ from post_office.models import Email
 from lifecycle import holds, manifest
 from mailboxes.flows import open_domain
 from mailboxes.models import Mailbox
-from payments import bank, flows
+from payments import bank, flows, recording
 from payments.models import AutoRenewal, Case, Payment, ScheduledCharge, Statement, StoredMethod
 from payments.providers import sandbox
 from payments.providers.base import Outcome, Result
@@ -61,7 +61,7 @@ BEGUN = {
 
 def mismatch(order, alice):
     """The provider has the money, but not the right amount: the order waits, staff decide."""
-    flows.record_outcome(start_card(order, alice).pk, Outcome(Result.REGISTERED, amount=Decimal("11.00")))
+    recording.record_outcome(start_card(order, alice).pk, Outcome(Result.REGISTERED, amount=Decimal("11.00")))
     assert Case.objects.get().kind == "mismatch"
 
 
@@ -182,7 +182,7 @@ def test_money_begun_in_time_and_registered_late_renews(last_day, alice, dario, 
     assert verdict(3) == ("held", "money")
     with day_of(3):
         assert pay_transfer(order, dario, value_date=today).paid
-        flows.after_paid(order.pk)
+        recording.after_paid(order.pk)
         run()
     box = Mailbox.objects.get()
     assert (box.phase, box.expires_on.year) == ("live", last_day.expires_on.year + 1)

@@ -8,7 +8,7 @@ import pytest
 import time_machine
 
 from mailboxes.models import Mailbox
-from payments import bank, flows, refunds
+from payments import bank, flows, recording, refunds
 from payments.models import Allocation, Case, Receipt
 from pecportal import clock
 from pecportal.errors import RefusedError
@@ -220,7 +220,7 @@ def test_a_provider_that_names_an_absurd_amount_is_a_case_and_the_money_register
     from tests.helpers import start_card
 
     attempt = start_card(order, alice)
-    flows.record_outcome(attempt.pk, Outcome(Result.REGISTERED, amount=D("1E+20"), currency="EUR"))
+    recording.record_outcome(attempt.pk, Outcome(Result.REGISTERED, amount=D("1E+20"), currency="EUR"))
     attempt.refresh_from_db()
     assert (attempt.status, Order.objects.get().status) == ("registered", "awaiting_payment")
     assert Case.objects.get().amount is None

@@ -22,9 +22,9 @@ POINTS = [
     "payments.charging._charge",
     "payments.scheduled.begin",
     "payments.providers.sandbox.Sandbox.charge",
-    "payments.flows.record_outcome",
+    "payments.recording.record_outcome",
     "payments.scheduled.order_moved",
-    "payments.flows.after_paid",
+    "payments.recording.after_paid",
 ]
 
 
@@ -66,7 +66,7 @@ def test_killed_between_the_refusal_and_its_record(make_box, alice, decline):
     e = box.expires_on
     sandbox.tell(method, status=sandbox.REFUSED, decline=decline, reason="fondi insufficienti")
     beat(e - timedelta(days=30))
-    killed = mock.patch("payments.flows.record_outcome", side_effect=Killed)
+    killed = mock.patch("payments.recording.record_outcome", side_effect=Killed)
     with on(e - timedelta(days=7)), killed, pytest.raises(Killed):
         charging.run()
     beat(e - timedelta(days=6))

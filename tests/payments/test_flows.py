@@ -8,7 +8,7 @@ import time_machine
 
 from mailboxes.models import Mailbox
 from mailboxes.models.boxes import Phase
-from payments import bank, flows, sync
+from payments import bank, flows, recording, sync
 from payments.models import Allocation, Case, Payment, PaymentEvent
 from payments.providers import sandbox
 from payments.providers.base import Outcome, ProviderTimeoutError, Result
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
 
 
 def record(attempt, result=Result.REGISTERED, **facts):
-    flows.record_outcome(attempt.pk, Outcome(result, remote_id=attempt.remote_id, **facts))
+    recording.record_outcome(attempt.pk, Outcome(result, remote_id=attempt.remote_id, **facts))
     attempt.refresh_from_db()
     return attempt.status
 
@@ -291,11 +291,11 @@ def test_bank_money_that_comes_while_the_card_is_paying_leaves_a_rest_in_a_case(
 
 
 def test_what_is_missing(order, dario):
-    assert flows.missing(order) == D("12.08")
+    assert recording.missing(order) == D("12.08")
     bank.record_and_match(
         actor=dario, order=order, bank_account="IT60", bank_reference="1", amount=D("0.01"), value_date=clock.today()
     )
-    assert flows.missing(order) == D("12.07")
+    assert recording.missing(order) == D("12.07")
 
 
 def test_no_transfer_is_declared_after_the_last_day(order, alice):

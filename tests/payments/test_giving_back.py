@@ -7,7 +7,7 @@ import pytest
 import time_machine
 
 from mailboxes.models import Mailbox
-from payments import bank, flows, giving_back, refunds
+from payments import bank, flows, giving_back, recording, refunds
 from payments.models import Allocation, Case, Payment, Refund
 from payments.providers import sandbox
 from payments.providers.base import Outcome, Result
@@ -27,7 +27,7 @@ def late(order, alice):
 
     payment = start_card(order, alice)
     flows.cancel_order(order_id=order.pk, actor=alice)
-    flows.record_outcome(payment.pk, Outcome(Result.REGISTERED, amount=D("12.08"), currency="EUR"))
+    recording.record_outcome(payment.pk, Outcome(Result.REGISTERED, amount=D("12.08"), currency="EUR"))
     sandbox.write(payment.remote_id, status=sandbox.PAID)
     return Case.objects.get()
 
@@ -149,7 +149,7 @@ def attention(order, alice, commits):
         order=order, provider="sandbox", amount=D("12.08"), received=D("12.08"), status="registered", remote_id="sbx_1"
     )
     Allocation.objects.create(order=order, amount=D("12.08"), payment=payment)
-    flows.after_paid(order.pk)
+    recording.after_paid(order.pk)
     order.refresh_from_db()
     assert (order.status, Case.objects.get().kind) == ("attention", "line")
     return order

@@ -24,7 +24,7 @@ from django.db import connection, transaction
 from kombu import Connection
 
 from payments import flows, refunds, tasks
-from payments.models import Payment, ProviderEvent, Refund, StoredMethod
+from payments.models import Case, Payment, ProviderEvent, Refund, StoredMethod
 from payments.providers import PROVIDERS
 from pecportal import clock
 from pecportal.celery import app
@@ -257,7 +257,7 @@ def test_a_worker_killed_at_every_point_of_the_road(make_box, alice, peer, broke
         got = (order.status, charges[str(order.pk)], order.allocations.count(), box.periods.count(), box.expires_on)
         assert got == ("fulfilled", 1, 1, 2, one_year_more), (road, point)
         assert [p.amount for p in order.payments.filter(status="registered")] == [order.amount_due], (road, point)
-    assert not flows.cases.Case.objects.exists()
+    assert not Case.objects.exists()
 
 
 def test_a_worker_killed_while_it_gives_money_back(make_box, alice, peer, broker, workers, tmp_path):
@@ -292,4 +292,4 @@ def test_a_worker_killed_while_it_gives_money_back(make_box, alice, peer, broker
         payment, refund = order.payments.get(), Refund.objects.get(order=order)
         got = (payment.status, refund.status, refund.amount, given_back[str(order.pk)])
         assert got == ("refunded", "done", order.amount_due, 1), point
-    assert not flows.cases.Case.objects.exists()
+    assert not Case.objects.exists()

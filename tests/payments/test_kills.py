@@ -25,11 +25,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 KILLS = [
     "payments.providers.sandbox.Sandbox.start",
-    "payments.flows._write",
-    "payments.flows._pays",
+    "payments.recording._write",
+    "payments.recording._pays",
     "renewals.settle.mark_paid",
     "payments.auto_renewal.after_payment",
-    "payments.flows.after_paid",
+    "payments.recording.after_paid",
     "renewals.giving._fulfil_line",
     "mailboxes.flows.order_capacity",
     "renewals.giving._tell_fulfilled",

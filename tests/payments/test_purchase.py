@@ -15,7 +15,7 @@ from mailboxes import telling
 from mailboxes.models import BoxEvent, Mailbox, PaidPeriod
 from mailboxes.platform.local import LocalPlatform
 from mailboxes.rules import State
-from payments import commitments, flows, giving_back, reconciliation, refunds, sync, withdrawal
+from payments import commitments, flows, giving_back, reconciliation, recording, refunds, sync, withdrawal
 from payments.models import Allocation, AutoRenewal, Case, Difference, Payment, StoredMethod
 from payments.providers import sandbox
 from pecportal import clock
@@ -194,8 +194,8 @@ class Killed(BaseException):
 
 
 KILLS = [
-    "renewals.settle.mark_paid", "payments.flows.after_paid", "renewals.purchase.prepare",
-    "mailboxes.activation.prepare", "payments.flows.nudge_activation", "mailboxes.telling.claim_due",
+    "renewals.settle.mark_paid", "payments.recording.after_paid", "renewals.purchase.prepare",
+    "mailboxes.activation.prepare", "payments.recording.nudge_activation", "mailboxes.telling.claim_due",
     "mailboxes.platform.local.LocalPlatform.open", "mailboxes.activation.begin_life", "mailboxes.flows.mailbox_login",
     "renewals.giving.complete", "payments.auto_renewal.after_activation", "payments.auto_renewal._switch_on",
     "renewals.giving.nudge_platform",
@@ -253,7 +253,7 @@ def test_the_sweep_leaves_what_is_in_activation_alone(paid, gone, away):
     Mailbox.objects.exclude(pk=gone.pk).delete()  # as after a kill before the box was made
     assert sync.fulfil_due() == 1
     assert new_life(gone).phase == "activating"
-    flows.after_paid(paid.pk)
+    recording.after_paid(paid.pk)
     assert Mailbox.objects.filter(address=gone.address).count() == 2
 
 
@@ -358,11 +358,11 @@ def test_a_method_that_is_kept_later_switches_it_on_all_the_same(gone, alice):
 
     order = buy(gone, alice)
     payment = start_card(order, alice)
-    flows.record_outcome(payment.pk, Outcome(Result.REGISTERED))
+    recording.record_outcome(payment.pk, Outcome(Result.REGISTERED))
     activate()
     assert AutoRenewal.objects.count() == 0
     saved = SavedMethod("vault-1", "PayPal", None, None)
-    flows.record_outcome(payment.pk, Outcome(Result.REGISTERED, saved=saved))
+    recording.record_outcome(payment.pk, Outcome(Result.REGISTERED, saved=saved))
     assert (AutoRenewal.objects.get().box, new_life(gone).auto_renews) == (new_life(gone), True)
 
 

@@ -9,7 +9,7 @@ import time_machine
 from django.test import Client
 
 from mailboxes.models import Domain, Mailbox, PaidPeriod
-from payments import bank, flows, giving_back, reconciliation
+from payments import bank, giving_back, reconciliation, recording
 from payments.models import Allocation, Commitment, Difference, Payment, ProviderEvent, Reconciliation
 from payments.providers import sandbox
 from pecportal import clock
@@ -46,7 +46,7 @@ def test_a_healthy_installation_reads_zero(paid, make_box, alice):
 def test_a_paid_order_that_nobody_fulfilled_and_its_repair(box, alice, monkeypatch):
     order = place(box, alice)
     with monkeypatch.context() as patch:
-        patch.setattr(flows, "after_paid", lambda order_id: None)
+        patch.setattr(recording, "after_paid", lambda order_id: None)
         pay_card(order, alice)
     assert found() == []  # the sweep has an hour
     with time_machine.travel(clock.now() + timedelta(hours=2), tick=False):

@@ -6,7 +6,7 @@ import pytest
 import time_machine
 from post_office.models import Email
 
-from payments import flows, sync
+from payments import flows, recording, sync
 from payments.models import Case, Payment
 from payments.providers import sandbox
 from pecportal import clock
@@ -115,14 +115,14 @@ def test_an_order_that_cannot_be_fulfilled_stays_paid_and_keeps_none_waiting(ord
     for each in (order, other):
         sandbox.write(start_card(each, alice).remote_id, status=sandbox.PAID)
         flows.fetch_and_record(Payment.objects.latest("id").pk)
-    after = flows.after_paid
+    after = recording.after_paid
 
     def broken(order_id):
         if order_id == order.pk:
             raise OSError("disk")
         after(order_id)
 
-    monkeypatch.setattr(flows, "after_paid", broken)
+    monkeypatch.setattr(recording, "after_paid", broken)
     assert sync.fulfil_due() == 2
     assert list(Order.objects.order_by("pk").values_list("status", flat=True)) == ["paid", "fulfilled"]
 

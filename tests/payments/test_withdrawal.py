@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from post_office.models import Email
 
 from mailboxes.models import BoxEvent, Mailbox, PaidPeriod
-from payments import cases, flows, giving_back, reconciliation, refunds, withdrawal
+from payments import cases, giving_back, reconciliation, recording, refunds, withdrawal
 from payments.models import AutoRenewal, Case, Difference, Payment, Refund, Withdrawal
 from pecportal import clock
 from pecportal.errors import RefusedError
@@ -460,4 +460,4 @@ def test_a_chargeback_shortens_no_box(order, alice, commits):
         before, "dispute", "fraudulent",
     )  # fmt: skip
     assert OrderLine.objects.get().status == "fulfilled"
-    assert flows.missing(order) == 0
+    assert recording.missing(order) == 0

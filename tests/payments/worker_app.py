@@ -24,7 +24,7 @@ settings.CELERY_BROKER_TRANSPORT_OPTIONS.update(
 django.setup()
 
 from mailboxes import flows as box_flows  # noqa: E402
-from payments import flows, refunds  # noqa: E402
+from payments import flows, recording, refunds  # noqa: E402
 from payments.models import Payment, Refund, StoredMethod  # noqa: E402
 from payments.providers import PROVIDERS  # noqa: E402
 from payments.providers.base import Outcome, Result, Started  # noqa: E402
@@ -102,9 +102,9 @@ def charge(order_id: int, method_id: int) -> None:
 def stop_on_the_way() -> None:
     """Tell the peer of the points that lie in our own code: they are patched in this process alone."""
     pays, fulfilled, extend, after_done = (
-        flows._pays, giving._tell_fulfilled, box_flows.extend, refunds.close_if_all_went_back
+        recording._pays, giving._tell_fulfilled, box_flows.extend, refunds.close_if_all_went_back
     )  # fmt: skip
-    after_paid = flows.after_paid
+    after_paid = recording.after_paid
 
     def _pays(order, payment, outcome, **facts):
         answer = pays(order, payment, outcome, **facts)
@@ -129,8 +129,8 @@ def stop_on_the_way() -> None:
         at("before the commit", payment.order_id)
 
     for target, stops in {
-        "payments.flows._pays": _pays,
-        "payments.flows.after_paid": _after_paid,
+        "payments.recording._pays": _pays,
+        "payments.recording.after_paid": _after_paid,
         "mailboxes.flows.extend": _extend,
         "renewals.giving._tell_fulfilled": _fulfilled,
         "payments.refunds.close_if_all_went_back": _after_done,

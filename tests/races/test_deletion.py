@@ -69,7 +69,7 @@ def register_against_deletion(payment: Payment, due: Mailbox, today, *, blind: b
     look = mock.patch("lifecycle.deletion._is_held", lambda *a: (looked(), False)[1]) if blind else meeting(
         "lifecycle.deletion._is_held"
     )  # fmt: skip
-    with meeting_after("tests.races.test_deletion.looked"), look, meeting("payments.flows._pays"):
+    with meeting_after("tests.races.test_deletion.looked"), look, meeting("payments.recording._pays"):
         return at_once(lambda: money.fetch_and_record(payment.pk), lambda: deletion.begin(box_id=due.pk, today=today))
 
 

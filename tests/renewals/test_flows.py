@@ -258,5 +258,5 @@ def test_money_for_a_box_that_is_being_deleted_waits_for_a_decision(box, alice):
 def pay_card_without_consequences(order, user):
     from unittest import mock
 
-    with mock.patch("payments.flows.after_paid"):
+    with mock.patch("payments.recording.after_paid"):
         return pay_card(order, user)

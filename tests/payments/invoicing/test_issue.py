@@ -76,7 +76,7 @@ def test_another_number_in_a_file_is_as_if_it_had_been_written_with_it():
 def test_only_what_was_given_and_what_was_paid_ten_days_ago(box, alice, monkeypatch):
     order = place(box, alice)
     assert issue.issue(order.pk) is None
-    monkeypatch.setattr("payments.flows.after_paid", lambda order_id: None)
+    monkeypatch.setattr("payments.recording.after_paid", lambda order_id: None)
     pay_card(order, alice)
     assert issue.issue(order.pk) is None
     with time_machine.travel(clock.now() + timedelta(days=10, minutes=1)):
