@@ -10,7 +10,8 @@ from accounts.models import User
 from payments import flows, recording, setups
 from payments.models import MethodSetup, Payment, ProviderCustomer
 from payments.providers.base import Outcome, ProviderTimeoutError, Result
-from payments.providers.stripe import CardRefusedError, Setup, Stripe, Taken
+from payments.providers.stripe import Stripe, Taken
+from payments.providers.stripe_setups import CardRefusedError, Setup
 from pecportal.errors import RefusedError
 
 
@@ -33,8 +34,8 @@ def open_setup(row: Payment | MethodSetup) -> Setup:
     keep = isinstance(row, MethodSetup) or row.auto_renewal_agreed
     stripe = Stripe()
     try:
-        customer = _customer_of(stripe, login) if login else stripe.new_customer(f"payment-{row.public_id}")
-        return stripe.new_setup(customer=customer, reference=str(row.public_id), off_session=keep)
+        customer = _customer_of(stripe, login) if login else stripe.setups.new_customer(f"payment-{row.public_id}")
+        return stripe.setups.new(customer=customer, reference=str(row.public_id), off_session=keep)
     except ProviderTimeoutError as error:
         raise NoAnswerError from error
 
@@ -44,7 +45,7 @@ def _customer_of(stripe: Stripe, login: User) -> str:
     known = ProviderCustomer.objects.filter(login=login, provider=stripe.name).first()
     if known is not None:
         return known.remote_id
-    made = stripe.new_customer(f"login-{login.pk}")
+    made = stripe.setups.new_customer(f"login-{login.pk}")
     try:
         with transaction.atomic():
             ProviderCustomer.objects.create(login=login, provider=stripe.name, remote_id=made)
@@ -62,7 +63,7 @@ def pay(payment: Payment, setup_id: str) -> str:
     stripe = Stripe()
     setup = _mine(stripe, payment, setup_id)
     try:
-        stripe.attach(setup)
+        stripe.setups.attach(setup)
     except ProviderTimeoutError as error:
         raise NoAnswerError from error
     except CardRefusedError as error:
@@ -82,7 +83,7 @@ def pay(payment: Payment, setup_id: str) -> str:
 
 def _mine(stripe: Stripe, payment: Payment, setup_id: str) -> Setup:
     try:
-        setup = stripe.read_setup(setup_id)
+        setup = stripe.setups.read(setup_id)
     except ProviderTimeoutError as error:
         raise NoAnswerError from error
     except KeyError as error:
@@ -110,7 +111,7 @@ def keep(row: MethodSetup, setup_id: str) -> MethodSetup:
     """Keep the card of a SetupIntent of this setup. Raises ForeignSetupError, RefusedError, ProviderTimeoutError."""
     stripe = Stripe()
     try:
-        setup = stripe.read_setup(setup_id)
+        setup = stripe.setups.read(setup_id)
     except KeyError as error:
         raise ForeignSetupError from error
     customers = ProviderCustomer.objects.filter(login_id=row.login_id, provider=stripe.name)

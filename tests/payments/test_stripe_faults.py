@@ -11,7 +11,7 @@ from post_office.models import Email
 
 from payments import cards, flows, giving_back, refunds, sync, tasks
 from payments.models import Case, Payment, ProviderCustomer, ProviderEvent, Refund, StoredMethod
-from payments.providers import stripe as provider
+from payments.providers import stripe_api
 from payments.providers import stripe_words as words
 from payments.providers.base import ProviderTimeoutError
 from payments.providers.stripe import Stripe
@@ -51,7 +51,7 @@ def paid(stripe_fake, begin) -> Payment:  # noqa: F811
 
 @pytest.mark.parametrize("what", ["drop", "500", "delay"])
 def test_an_answer_lost_after_the_work_is_unknown_then_one_charge(stripe_fake, begin, order, monkeypatch, what):  # noqa: F811
-    monkeypatch.setattr(provider, "TIMEOUT", (0.5, 0.5))
+    monkeypatch.setattr(stripe_api, "TIMEOUT", (0.5, 0.5))
     payment = begin()
     setup = give(stripe_fake, payment)
     stripe_fake.fault("POST /v1/payment_intents$", what)
@@ -79,7 +79,7 @@ def test_no_answer_before_the_money_keeps_the_page(stripe_fake, begin):  # noqa:
 
 def test_the_same_payment_sent_twice_is_one(stripe_fake, begin):  # noqa: F811
     payment = begin()
-    seen = Stripe().read_setup(give(stripe_fake, payment))
+    seen = Stripe().setups.read(give(stripe_fake, payment))
     taken = [Stripe().take(payment, customer=seen.customer, method=seen.method) for _ in range(2)]
     assert taken[0].outcome == taken[1].outcome and len(stripe_fake.intents()) == 1
     payment.amount += 1
@@ -104,7 +104,7 @@ def test_the_same_payment_sent_twice_is_one(stripe_fake, begin):  # noqa: F811
     ],
 )
 def test_what_a_refusal_means(stripe_fake, make_box, alice, error, told):  # noqa: F811
-    customer = Stripe().new_customer("x")
+    customer = Stripe().setups.new_customer("x")
     ProviderCustomer.objects.create(login=alice, provider="stripe", remote_id=customer)
     card = stripe_fake.card(**error)
     stripe_fake.things[card]["customer"] = customer
@@ -118,7 +118,7 @@ def test_what_a_refusal_means(stripe_fake, make_box, alice, error, told):  # noq
 @pytest.mark.parametrize("change", [{"amount_received": 1}, {"currency": "usd"}])
 def test_another_amount_or_currency_is_a_case(stripe_fake, begin, order, change):  # noqa: F811
     payment = begin()
-    seen = Stripe().read_setup(give(stripe_fake, payment))
+    seen = Stripe().setups.read(give(stripe_fake, payment))
     flows.claim(payment.pk)
     payment.refresh_from_db()
     Stripe().take(payment, customer=seen.customer, method=seen.method)

@@ -187,8 +187,8 @@ def test_closing_while_the_bank_asks_ends_it_there_too(localstripe, begin, order
 def test_money_whose_answer_was_lost_is_found_by_the_list_and_once(localstripe, begin, order):  # noqa: F811
     payment = begin()
     setup = give(localstripe, payment, PLAIN)
-    seen = Stripe().read_setup(setup)
-    Stripe().attach(seen)
+    seen = Stripe().setups.read(setup)
+    Stripe().setups.attach(seen)
     assert flows.claim(payment.pk)
     payment.refresh_from_db()
     Stripe().take(payment, customer=seen.customer, method=seen.method)  # done there; we stopped before writing
