@@ -58,7 +58,7 @@ def delete_boxes(work: "Work") -> None:
         try:
             if begin(box_id=box_id, today=work.today, on_begun=lambda: work.count(done=1)):
                 in_a_row = 0 if purge(box_id) else in_a_row + 1
-        except Exception as error:
+        except Exception as error:  # one box that does not go stops no other
             work.fail("box", box_id, error)
         if in_a_row >= MOST_IN_A_ROW:
             log.error("deletion: the mail system does not confirm; the rest of %s waits for a later run", work.today)
@@ -153,7 +153,7 @@ def purge(box_id: int) -> bool:
     gone = False
     try:
         gone = _purge(box.address.name)
-    except Exception as error:
+    except Exception as error:  # whatever the mail system says, the deletion has begun and only waits for it (R29)
         log.warning("box %s could not be purged (%s); it is tried again", box_id, type(error).__name__)
     finally:
         if not gone:
@@ -198,7 +198,7 @@ def finish_pending(*, stop_at: float | None = None) -> int:
             break
         try:
             gone = purge(box_id)
-        except Exception as error:
+        except Exception as error:  # one that the mail system or the database chokes on keeps no other
             log.error("the deletion of box %s could not be finished (%s)", box_id, type(error).__name__)
             gone = False
         left -= gone

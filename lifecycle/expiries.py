@@ -62,15 +62,15 @@ def _record_next(due: QuerySet[Mailbox], last: After | None, work: Work) -> list
         with transaction.atomic(durable=True):
             rows = _held(after(due, "expires_on", last)[: work.batch])
             _record(rows, work)
-    except Exception:
+    except Exception as error:  # something in the batch does not go: one at a time, so that one bad box stops no other
         if not rows:
             raise
-        # Something in the batch does not go: one at a time, so that one bad box stops no other.
+        work.go_singly("boxes", error)
         for _expiry, box_id in rows:
             try:
                 with transaction.atomic(durable=True):
                     _record(_held(due.filter(pk=box_id)), work)
-            except Exception as error:
+            except Exception as error:  # the bad one: it is met again by the next run
                 work.fail("box", box_id, error)
     return rows
 

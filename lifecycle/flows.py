@@ -167,7 +167,7 @@ def _count(today: date) -> None:
     """The figures of the day; that they cannot be counted undoes nothing that was done."""
     try:
         figures.write(today=today)
-    except Exception as error:
+    except Exception as error:  # the work of the day is done and must not look undone
         log.error("lifecycle: the figures could not be counted: %s", trail(error))
 
 
@@ -208,7 +208,7 @@ def _work(work: Work) -> bool:
         ended = {"claimed_at": None, "finished_at": None}
         log.warning("lifecycle %s %s: out of time, the rest is done by the next run", run.stage, run.day)
         raise
-    except Exception as error:
+    except Exception as error:  # the other stages go on; the run is free again, and written as one that failed
         ended = {"claimed_at": None, "finished_at": None, "failed": F("failed") + 1}
         log.error("lifecycle %s %s: stopped on %s", run.stage, run.day, trail(error))
         return False

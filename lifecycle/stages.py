@@ -45,7 +45,7 @@ def start_changes(work: Work) -> None:
                 found = start_change(box_id=box_id, today=work.today)
                 if found is Change.REFUSED:
                     _open_case_if_stuck(box_id, work.run.day)
-            except Exception as error:
+            except Exception as error:  # one bad box stops no other
                 work.fail("box", box_id, error)
             else:
                 work.count(done=int(found is Change.STARTED))
@@ -93,7 +93,7 @@ def lapse_orders(work: Work) -> None:
         for order_id in ids:
             try:
                 lapsed = _lapse(order_id, work.run.day)
-            except Exception as error:
+            except Exception as error:  # one bad order stops no other
                 work.fail("order", order_id, error)
             else:
                 work.count(done=int(lapsed))
@@ -124,11 +124,12 @@ def owe_notices(work: Work) -> None:
         _stop_at_midnight(work)
         try:
             _owe(ids, work)
-        except Exception:
-            for box_id in ids:  # as with the expiries: one bad box stops no other
+        except Exception as error:  # as with the expiries: one bad box stops no other
+            work.go_singly("boxes", error)
+            for box_id in ids:
                 try:
                     _owe([box_id], work)
-                except Exception as error:
+                except Exception as error:  # the bad one
                     work.fail("box", box_id, error)
         work.check_time()
 
@@ -148,8 +149,9 @@ def send_letters(work: Work) -> None:
         _stop_at_midnight(work)
         try:
             _tell(ids, work)
-        except Exception:
-            for account in letters.by_account(ids):  # an account with a bad box loses its list, no other does
+        except Exception as error:  # an account with a bad box loses its list, no other does
+            work.go_singly("notices", error)
+            for account in letters.by_account(ids):
                 _tell_account(account, work)
         work.check_time()
 
@@ -157,11 +159,12 @@ def send_letters(work: Work) -> None:
 def _tell_account(ids: list[int], work: Work) -> None:
     try:
         _tell(ids, work)
-    except Exception:
+    except Exception as error:  # the account with the bad box: each of its other boxes has a letter of its own
+        work.go_singly("notices", error)
         for notice_id in ids:
             try:
                 _tell([notice_id], work)
-            except Exception as error:
+            except Exception as error:  # the bad one
                 work.fail("notice", notice_id, error)
 
 

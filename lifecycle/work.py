@@ -63,6 +63,12 @@ class Work:
         if self.share is None:
             self.count(failed=1)
 
+    def go_singly(self, what: str, error: Exception) -> None:
+        """Log a batch that did not go as one: the caller does its rows one at a time, and only a bad one is counted."""
+        log.warning(
+            "lifecycle %s %s: a batch of %s goes one at a time: %s", self.run.stage, self.run.day, what, trail(error)
+        )
+
     def check_time(self) -> None:
         if self.stop_at is not None and time.monotonic() >= self.stop_at:
             raise OutOfTimeError

@@ -94,7 +94,7 @@ def after_activation(order: Order, box: Mailbox) -> None:
                     box=box, method=method, years=order.years, amount=order.total, user=payment.started_by,
                     text_version=payment.consent_text_version, order=order, next_expiry=box.expires_on,
                 )  # fmt: skip
-    except Exception:
+    except Exception:  # the box lives and is paid for: that stands whatever becomes of the consent
         log.exception("automatic renewal could not be switched on by payment %s", payment.pk)
 
 

@@ -80,5 +80,5 @@ def close_attempts(order_ids: list[int]) -> None:
             flows.close_live_attempt(order_id)
         except RefusedError:
             log.info("the attempt of order %s cannot be closed yet", order_id)
-        except Exception:
+        except Exception:  # the deletion has begun, and one provider that fails keeps no other order's attempt open
             log.exception("the attempt of order %s could not be closed; it is asked about later", order_id)

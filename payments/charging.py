@@ -66,7 +66,7 @@ def _each(due: QuerySet, by: str, work: Callable[[int], None], stop_at: float) -
             return failed <= well
         try:
             work(pk)
-        except Exception:
+        except Exception:  # one charge that fails keeps no other waiting
             failed += 1
             log.exception("automatic renewal: %s %s failed; it is tried again by the next run", work.__name__, pk)
         else:

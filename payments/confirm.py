@@ -261,7 +261,7 @@ def go_and_pay(request: HttpRequest, order: Order, *, method: methods.Method, op
     except RefusedError as error:
         messages.warning(request, str(error))
         return outcome
-    except Exception:
+    except Exception:  # the order stands: its page says what became of the payment
         log.exception("order %s was placed, but its payment could not be started", order.number)
         return outcome
     return redirect(url)

@@ -76,7 +76,7 @@ def _switch_on(order: Order, payment: Payment, outcome: Outcome) -> None:
     try:
         with transaction.atomic():
             auto_renewal.after_payment(order=order, payment=payment, saved=outcome.saved)
-    except Exception:
+    except Exception:  # the money is registered, and that must be committed whatever becomes of the consent
         log.exception("automatic renewal could not be switched on by payment %s", payment.pk)
 
 

@@ -130,7 +130,7 @@ def send_due(*, seconds: float = 200) -> int:
         if free.update(checks=checks + 1, next_check_at=now + wait(checks + 1)):
             try:
                 _send(refund_id)
-            except Exception:
+            except Exception:  # one refund that fails keeps no other waiting
                 log.exception("refund %s could not be sent; it is tried again", refund_id)
     return len(due)
 

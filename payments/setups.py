@@ -98,8 +98,10 @@ def close_left_open(*, seconds: float = 200) -> int:
             break
         try:
             _record(setup.pk, get_provider(setup.provider).fetch_setup(setup))
-        except Exception as error:
-            if not isinstance(error, ProviderTimeoutError):
+        except Exception as error:  # one that cannot be asked about keeps no other open
+            if isinstance(error, ProviderTimeoutError):
+                log.warning("setup %s: its provider does not answer", setup.pk)
+            else:
                 log.exception("setup %s could not be asked about", setup.pk)
             if setup.created_at > now - ASKED_FOR:
                 continue

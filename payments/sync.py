@@ -41,7 +41,7 @@ def fulfil_due(*, seconds: float = 200) -> int:
             break
         try:
             recording.after_paid(order_id)
-        except Exception:
+        except Exception:  # one order that fails keeps no other waiting
             log.exception("order %s could not be fulfilled; it stays paid and is tried again", order_id)
     return len(ids)
 
@@ -66,7 +66,7 @@ def sync_due(*, seconds: float = 200) -> int:
             continue  # another worker has it
         try:
             payment = flows.fetch_and_record(payment_id)
-        except Exception:
+        except Exception:  # one attempt that fails keeps no other waiting; a case is opened for it all the same
             log.exception("payment %s could not be asked about; it is asked again later", payment_id)
             payment = Payment.objects.get(pk=payment_id)
         if payment.is_live and payment.sent_at is None and payment.created_at < now - ABANDONED_AFTER:
@@ -104,7 +104,7 @@ def sync_listing(provider: str, since: datetime) -> int:
             try:
                 flows.fetch_and_record(payment.pk)
                 news += 1
-            except Exception:
+            except Exception:  # one attempt that fails keeps no other from its news
                 log.exception("payment %s has news that could not be recorded", payment.pk)
     return news
 

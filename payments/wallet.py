@@ -199,7 +199,7 @@ def forget_removed(*, seconds: float = 200) -> int:
             get_provider(method.provider).forget(method)
         except ProviderTimeoutError:
             log.warning("method %s is not forgotten yet; it is asked again", method.pk)
-        except Exception:
+        except Exception:  # one method that fails keeps no other remembered
             log.exception("method %s could not be forgotten; it is asked again", method.pk)
         else:
             # Given once more meanwhile, it is another removal that will have to be told.

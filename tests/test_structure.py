@@ -1,5 +1,6 @@
 """The shape of the product, held by tests where no linter can."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -59,6 +60,28 @@ def test_every_state_has_one_writer(pattern, allowed):
     files = [p for room in [*ROOMS, "pecportal"] for p in (ROOT / room).rglob("*.py") if "migrations" not in p.parts]
     writers = {str(p.relative_to(ROOT)) for p in files if re.search(pattern, p.read_text())}
     assert writers == allowed
+
+
+def caught_whole(source: str) -> list[int]:
+    """Lines of `except Exception` with no reason beside it, or with neither a log line nor a raise behind it."""
+    lines, wrong = source.splitlines(), []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ExceptHandler) and getattr(node.type, "id", "") == "Exception":
+            calls = [n.func for n in ast.walk(node) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)]
+            logged = any(getattr(call.value, "id", "") in ("log", "work") for call in calls)
+            raised = any(isinstance(n, ast.Raise) for n in ast.walk(node))
+            if "  # " not in lines[node.lineno - 1] or not (logged or raised):
+                wrong.append(node.lineno)
+    return wrong
+
+
+def test_whatever_is_caught_says_why_and_leaves_a_trace():
+    attempt = "try:\n    f()\nexcept Exception:{}\n    {}\n"
+    assert caught_whole(attempt.format("  # why", "log.error('x')") + attempt.format("  # why", "raise E")) == []
+    assert caught_whole(attempt.format("  # why", "pass") + attempt.format("", "log.error('x')")) == [3, 7]
+    files = [p for room in [*ROOMS, "pecportal"] for p in (ROOT / room).rglob("*.py")]
+    found = {str(p.relative_to(ROOT)): caught_whole(p.read_text()) for p in files}
+    assert {path: lines for path, lines in found.items() if lines} == {}
 
 
 FORBIDDEN_SQL = ["CURRENT_DATE", "now()::date", "TruncDate(", "functions import Now", "Now()"]

@@ -40,7 +40,7 @@ def send_due(*, seconds: float = 200) -> int:
             break
         try:
             tried += send(invoice_id, road)
-        except Exception:
+        except Exception:  # one invoice that cannot be sent keeps no other waiting
             log.exception("invoice %s could not be sent; staff see what became of it", invoice_id)
     return tried
 
@@ -75,7 +75,7 @@ def send(invoice_id: int, road: Road) -> bool:
         said, outcome = str(error), Outcome.FAILED
     except PerhapsSentError as error:
         said, outcome = str(error), Outcome.UNKNOWN
-    except Exception as error:
+    except Exception as error:  # it may have left before the error: staff decide, it is never sent twice by itself
         log.exception("attempt %s ended in an error", attempt.pk)
         said, outcome = type(error).__name__, Outcome.UNKNOWN
     _end(attempt, outcome, said=said)

@@ -77,5 +77,5 @@ def _each(ids: Iterable[int], step: Callable[[int], object], stop_at: float, wha
             return
         try:
             step(pk)
-        except Exception:
+        except Exception:  # one that fails keeps no other waiting
             log.exception("%s %s could not be made; it is tried again", what, pk)

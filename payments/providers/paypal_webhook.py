@@ -120,7 +120,7 @@ def _download(address: str) -> bytes:
             session.trust_env = False
             answer = session.get(address, timeout=CERTIFICATE_SECONDS, allow_redirects=False, stream=True)
             raw = bytes(answer.raw.read(CERTIFICATE_BYTES + 1, decode_content=True))
-    except Exception as error:
+    except Exception as error:  # requests, urllib3 under it, the socket: without the certificate nothing is believed
         raise BadWebhookError("the certificate cannot be had now") from error
     if answer.status_code != 200 or len(raw) > CERTIFICATE_BYTES:
         raise BadWebhookError("the certificate cannot be had now")

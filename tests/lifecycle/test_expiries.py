@@ -166,6 +166,7 @@ def test_one_bad_box_stops_no_other_and_no_address_is_logged(make_box, alice, to
         flows.run_for(today)
     assert [name for name, _day in expired()] == [f"casella{n}@pec.example" for n in (0, 2, 3)]
     assert numbers() == (4, 3, 1, 0)
+    assert "a batch of boxes goes one at a time: ValueError" in caplog.text
     assert f"box {boxes[1].pk}: ValueError" in caplog.text
     assert "@" not in caplog.text
     monkeypatch.undo()
