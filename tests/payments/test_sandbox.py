@@ -10,25 +10,14 @@ from payments.providers import sandbox
 from renewals.models import Order
 from tests.helpers import place
 from tests.payments.test_outcome import words
+from tests.payments.test_pages import at_the_bank, url
 
 pytestmark = pytest.mark.django_db
-
-
-def url(name, order):
-    return reverse(f"payments:{name}", args=[order.number])
 
 
 @pytest.fixture
 def client(browser_of, alice):
     return browser_of(alice)
-
-
-def at_the_bank(response, action, client, **data):
-    """Follow Paga to the sandbox, press a button there, come back to where it leads."""
-    path = response.headers["Location"]
-    assert path.startswith("/sandbox/")
-    back = client.post(path, {"azione": action, **data})
-    return client.get(back.headers["Location"], follow=True)
 
 
 # --- Return -----------------------------------------------------------------------------------------------------------

@@ -40,22 +40,24 @@ class Renewal:
 
 
 @dataclass(frozen=True)
-class Extra:
-    """A space order fulfilled: GB more."""
+class OnDay:
+    """So much of both spaces, from a day on."""
 
     day: date
     mailbox: int
     archive: int
+
+
+@dataclass(frozen=True)
+class Extra(OnDay):
+    """A space order fulfilled: GB more."""
+
     late: bool = False
 
 
 @dataclass(frozen=True)
-class Usage:
-    """What is in the box from a day on; never more than it can hold."""
-
-    day: date
-    mailbox: int
-    archive: int
+class Usage(OnDay):
+    """What is in the box; never more than it can hold."""
 
 
 @dataclass(frozen=True)
