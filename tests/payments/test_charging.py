@@ -95,7 +95,7 @@ def test_announced_on_e_minus_30_and_charged_on_e_minus_7(auto, alice, method):
     assert (order.status, order.placed_by, order.email, order.years, order.total) == (
         "fulfilled", None, "alice@posta.example", 1, D("12.08"),
     )  # fmt: skip
-    assert (order.terms_version, order.terms_accepted_at) == ("2026-11", AutoRenewal.objects.get().agreed_at)
+    assert (order.terms_version, order.terms_accepted_at) == ("2026-12", AutoRenewal.objects.get().agreed_at)
     assert (payment.status, payment.is_automatic, payment.method, payment.amount) == (
         "registered", True, method, D("12.08"),
     )  # fmt: skip

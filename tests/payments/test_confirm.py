@@ -140,7 +140,7 @@ def test_confirming_a_transfer_freezes_everything_and_leads_to_the_outcome(walk,
         "transfer", "ordine@posta.example", alice, "awaiting_payment",
     )  # fmt: skip
     assert (order.terms_version, order.terms_ip, order.immediate_start, order.is_consumer) == (
-        "2026-11", "127.0.0.1", True, True,
+        "2026-12", "127.0.0.1", True, True,
     )  # fmt: skip
     line = order.lines.get()
     assert (line.mailbox, line.plan.code, line.mailbox_gb, line.archive_gb) == (walk.box, "standard", 1, 0)
