@@ -707,3 +707,16 @@ def test_another_number_of_years_chosen_while_consent_is_asked_is_a_consent(auto
     assert (row().status, row().amount, row().notice_in_time) == ("announced", D("48.80"), True)
     beat(e - days(7))
     assert (row().status, Payment.objects.get().amount) == ("charged", D("48.80"))
+
+
+# --- The terms --------------------------------------------------------------------------------------------------------
+
+
+def test_a_charge_agreed_by_hand_is_under_the_terms_last_accepted_for_the_box(box, alice, dario, method):
+    pay_transfer(place(box, alice, terms_version="2026-11"), dario)
+    sync.fulfil_due()
+    renewed = automatic(fresh(box), alice, method, days_before=60)
+    beat(renewed.expires_on - days(30))
+    beat(renewed.expires_on - days(7))
+    assert Order.objects.count() == 2
+    assert Order.objects.latest("id").terms_version == "2026-11"  # not the version of the consent's words
