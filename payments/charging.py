@@ -26,6 +26,7 @@ from pecportal import clock
 from renewals import flows as orders
 from renewals import rules
 from renewals.models import Kind, Order
+from renewals.terms import VERSION
 
 log = logging.getLogger(__name__)
 BATCH = 500
@@ -185,14 +186,21 @@ def _place(row: ScheduledCharge) -> int | None:
             with transaction.atomic():
                 order = orders.place_automatic(
                     box=box, choice=choice, priced=priced, email=_email(box, consent), method=consent.method.provider,
-                    terms_version=consent.order.terms_version if consent.order else consent.consent_text_version,
-                    agreed_at=consent.agreed_at,
+                    terms_version=_terms(box, consent), agreed_at=consent.agreed_at,
                 )  # fmt: skip
         except IntegrityError:  # line_one_open_per_box, whatever the look above saw
             log.warning("box %s: an open order stands, nothing is charged today", box.pk)
             return None
         scheduled.placed(fresh, order=order, today=today)
     return order.pk
+
+
+def _terms(box: Mailbox, consent: AutoRenewal) -> str:
+    """Those accepted with the consent's order; given by hand, those last accepted for the box, if any ever were."""
+    if consent.order is not None:
+        return consent.order.terms_version
+    last = Order.objects.filter(lines__mailbox=box).order_by("-confirmed_at").first()
+    return last.terms_version if last else VERSION
 
 
 def _email(box: Mailbox, consent: AutoRenewal) -> str:

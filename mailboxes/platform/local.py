@@ -73,7 +73,7 @@ class LocalPlatform(OneHash):
 
 def _path(address: str) -> Path:
     name = hashlib.sha256(address.strip().lower().encode()).hexdigest()
-    return Path(settings.VAR_DIR) / "platform" / name[:2] / f"{name}.json"
+    return Path(f"{settings.VAR_DIR}/platform/{name[:2]}/{name}.json")
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -95,7 +95,7 @@ def test_announced_on_e_minus_30_and_charged_on_e_minus_7(auto, alice, method):
     assert (order.status, order.placed_by, order.email, order.years, order.total) == (
         "fulfilled", None, "alice@posta.example", 1, D("12.08"),
     )  # fmt: skip
-    assert (order.terms_version, order.terms_accepted_at) == ("2026-11", AutoRenewal.objects.get().agreed_at)
+    assert (order.terms_version, order.terms_accepted_at) == ("2026-12", AutoRenewal.objects.get().agreed_at)
     assert (payment.status, payment.is_automatic, payment.method, payment.amount) == (
         "registered", True, method, D("12.08"),
     )  # fmt: skip
@@ -707,3 +707,16 @@ def test_another_number_of_years_chosen_while_consent_is_asked_is_a_consent(auto
     assert (row().status, row().amount, row().notice_in_time) == ("announced", D("48.80"), True)
     beat(e - days(7))
     assert (row().status, Payment.objects.get().amount) == ("charged", D("48.80"))
+
+
+# --- The terms --------------------------------------------------------------------------------------------------------
+
+
+def test_a_charge_agreed_by_hand_is_under_the_terms_last_accepted_for_the_box(box, alice, dario, method):
+    pay_transfer(place(box, alice, terms_version="2026-11"), dario)
+    sync.fulfil_due()
+    renewed = automatic(fresh(box), alice, method, days_before=60)
+    beat(renewed.expires_on - days(30))
+    beat(renewed.expires_on - days(7))
+    assert Order.objects.count() == 2
+    assert Order.objects.latest("id").terms_version == "2026-11"  # not the version of the consent's words

@@ -140,7 +140,7 @@ def test_confirming_a_transfer_freezes_everything_and_leads_to_the_outcome(walk,
         "transfer", "ordine@posta.example", alice, "awaiting_payment",
     )  # fmt: skip
     assert (order.terms_version, order.terms_ip, order.immediate_start, order.is_consumer) == (
-        "2026-11", "127.0.0.1", True, True,
+        "2026-12", "127.0.0.1", True, True,
     )  # fmt: skip
     line = order.lines.get()
     assert (line.mailbox, line.plan.code, line.mailbox_gb, line.archive_gb) == (walk.box, "standard", 1, 0)
@@ -219,17 +219,20 @@ def test_a_mailbox_login_renews_its_box(make_box, alice):
 
 
 @pytest.mark.parametrize(
-    ("path", "status"), [("/condizioni/", 200), ("/condizioni/2026-11/", 200), ("/condizioni/2019-01/", 404)]
-)
-def test_terms_are_there_for_everybody_by_their_version(client, path, status):
-    page = client.get(path)
-    assert page.status_code == status
-    if status == 200:
-        words = text(page)
-        assert "versione 2026-11" in words
-        assert settings.PROVIDER_NAME in words
-        assert "Modulo di recesso tipo" in words
+    ("path", "version"), [("", "2026-12"), ("2026-12/", "2026-12"), ("2026-11/", "2026-11")]
+)  # fmt: skip
+def test_terms_are_there_for_everybody_by_their_version(client, path, version):
+    words = text(client.get(f"/condizioni/{path}"))
+    assert f"versione {version}" in words
+    assert settings.PROVIDER_NAME in words
+    assert "Modulo di recesso tipo" in words
+    assert ("Recedere dal contratto qui" in words) is (version == "2026-12")
+    assert ("Questa versione non è più in vigore" in words) is (version == "2026-11")
+
+
+def test_terms_that_never_were(client):
+    assert client.get("/condizioni/2019-01/").status_code == 404
 
 
 def test_the_order_links_the_version_it_accepts(walk):
-    assert 'href="/condizioni/2026-11/"' in walk.get("confirm").content.decode()
+    assert 'href="/condizioni/2026-12/"' in walk.get("confirm").content.decode()

@@ -96,7 +96,7 @@ def test_from_the_lines_to_the_moved_expiry_by_card_which_switches_nothing_on(wa
 def test_the_confirmation_freezes_where_it_came_from_and_what_a_consumer_asked(walk):
     walk.to_confirm().confirm(immediate_start="on")
     order = Order.objects.get()
-    assert (order.immediate_start, order.terms_version, order.terms_ip) == (True, "2026-11", "127.0.0.1")
+    assert (order.immediate_start, order.terms_version, order.terms_ip) == (True, "2026-12", "127.0.0.1")
     assert order.email == "ordine@posta.example"
 
 
