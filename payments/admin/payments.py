@@ -16,7 +16,8 @@ from pecportal.formats import money
 from renewals.models import Order
 
 from .named import ProviderFilter, named
-from .orders import AllocationInline, CaseInline, orders_found
+from .order_rows import AllocationInline, CaseInline
+from .orders import orders_found
 
 COLOURS = {
     Payment.Status.CREATED: "info",

@@ -25,7 +25,7 @@ from pecportal.formats import euro, money
 from renewals.models import Order
 
 from .forms import AllocateForm, ReceiptForm
-from .orders import CaseInline
+from .order_rows import CaseInline
 from .sums import left_of, missing_of
 
 
