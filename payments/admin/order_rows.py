@@ -1,7 +1,5 @@
 """Rows that belong to an order, on its page and on those of its money: lines, payments, what paid it, cases, moves."""
 
-from typing import Any
-
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -13,6 +11,7 @@ from payments.models import Allocation, Case, Payment
 from pecportal.formats import money
 from renewals.models import Order, OrderEvent, OrderLine
 
+from .moves import MoveInline
 from .named import named
 
 LINE_COLOURS = {
@@ -23,9 +22,6 @@ LINE_COLOURS = {
     OrderLine.Status.REFUNDED: None,
     OrderLine.Status.REVERSED: None,
 }
-
-
-STATUSES: dict[str, Any] = {**dict(OrderLine.Status.choices), **dict(Order.Status.choices)}
 
 
 class LineInline(ReadOnlyInline):
@@ -92,21 +88,12 @@ class AllocationInline(ReadOnlyInline):
         return link(allocation.receipt or allocation.payment)
 
 
-class EventInline(ReadOnlyInline):
+class EventInline(MoveInline):
     model = OrderEvent
     fields = ("on", "line_target", "from_state", "to_state", "by", "why")
-    on = shown("at", gettext_lazy("Quando"))
-    by = shown("actor", gettext_lazy("Chi"))
     related = ("line__mailbox__address", "line__domain", "line__address", "actor")
+    states = {**dict(OrderLine.Status.choices), **dict(Order.Status.choices)}
     per_page = 50
-
-    @display(description=gettext_lazy("Da"))
-    def from_state(self, event: OrderEvent) -> str:
-        return STATUSES.get(event.before, NOTHING)
-
-    @display(description=gettext_lazy("A"))
-    def to_state(self, event: OrderEvent) -> str:
-        return STATUSES.get(event.after, NOTHING)
 
     @display(description=gettext_lazy("Riga"))
     def line_target(self, event: OrderEvent) -> str:
