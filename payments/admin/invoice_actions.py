@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import action
 from unfold.widgets import UnfoldBooleanWidget
 
-from mailboxes.admin.base import Done, ReadOnlyAdmin, admin_url, who
+from mailboxes.admin.base import Done, ReadOnlyAdmin, admin_url, posted, who
 from payments.invoicing import corrections, notes, rows, sending, waiting
 from payments.invoicing.pdf import courtesy_copy
 from payments.models import Invoice
@@ -105,7 +105,7 @@ class InvoiceActions(ReadOnlyAdmin):
             return Done(admin_url(flow(invoice, typed) or invoice), done)
 
         return self.flow_page(
-            request, form=form_class(request.POST if request.method == "POST" else None, initial=initial), flow=move,
+            request, form=form_class(posted(request), initial=initial), flow=move,
             title=title, submit=title, obj=invoice, intro=intro, facts=self._facts(invoice), danger=danger,
         )  # fmt: skip
 

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import action, display
 
-from mailboxes.admin.base import MOST_COUNTED, MOST_FOUND
+from mailboxes.admin.base import MOST_COUNTED, MOST_FOUND, posted
 from mailboxes.admin.fields import DayField
 from mailboxes.admin.shown import NOTHING, badge, link, shown
 from payments.invoicing import register
@@ -179,7 +179,7 @@ class InvoiceAdmin(InvoiceActions):
     def export(self, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
         today = clock.today()
         initial = {"first": today.replace(month=1, day=1), "last": today}
-        form = PeriodForm(request.POST if request.method == "POST" else None, initial=initial)
+        form = PeriodForm(posted(request), initial=initial)
         if request.method == "POST" and form.is_valid():
             first, last = form.cleaned_data["first"], form.cleaned_data["last"]
             headers = {"Content-Disposition": f'attachment; filename="fatture_{first}_{last}.zip"'}

@@ -14,12 +14,11 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
 from accounts.models import User
-from mailboxes.admin.base import MOST_FOUND, admin_url, who
+from mailboxes.admin.base import MOST_FOUND, Done, admin_url, posted, who
 from mailboxes.admin.fields import PercentField
 from mailboxes.admin.shown import NOTHING, badge, shown
 from mailboxes.models import Address
 from payments import bank, commitments, flows
-from pecportal.errors import RefusedError
 from pecportal.formats import day as in_words
 from pecportal.formats import euro, years
 from renewals.models import Order, OrderLine
@@ -193,26 +192,19 @@ class OrderAdmin(OrderActions):
     )
     def commit(self, request: HttpRequest, object_id: str) -> HttpResponse:
         order = self.found(request, object_id)
-        form = CommitmentForm(request.POST if request.method == "POST" else None)
         why = commitments.refusal(order)
         if why:
             self.message_user(request, why, messages.WARNING)
             return redirect(admin_url(order))
-        if request.method == "POST" and form.is_valid():
-            try:
-                commitments.register(order_id=order.pk, actor=who(request), **form.cleaned_data)
-            except RefusedError as refusal:
-                form.add_error(None, str(refusal))
-            else:
-                sentence = _("Impegno registrato: l'ordine %(order)s è evaso, da incassare.") % {"order": order}
-                self.message_user(request, sentence, messages.SUCCESS)
-                return redirect(admin_url(order))
-        return self.form_page(
-            request,
-            form=form,
-            title=_("Registra un impegno di pagamento"),
-            submit=_("Registra l'impegno ed evadi l'ordine"),
-            obj=order,
+
+        def flow(typed: dict[str, Any]) -> Done:
+            commitments.register(order_id=order.pk, actor=who(request), **typed)
+            sentence = _("Impegno registrato: l'ordine %(order)s è evaso, da incassare.")
+            return Done(admin_url(order), sentence % {"order": order})
+
+        return self.flow_page(
+            request, form=CommitmentForm(posted(request)), flow=flow, title=_("Registra un impegno di pagamento"),
+            submit=_("Registra l'impegno ed evadi l'ordine"), obj=order,
             intro=_(
                 "L'ordine è evaso subito, prima del denaro: la casella si rinnova e i dati della fattura si fissano. "
                 "Quando arriva il bonifico, l'ordine risulta incassato."
@@ -222,36 +214,27 @@ class OrderAdmin(OrderActions):
                 (_("Totale"), euro(order.total)),
                 (_("Senza IVA, con la scissione dei pagamenti"), euro(order.taxable)),
             ],
-        )
+        )  # fmt: skip
 
     @action(description=gettext_lazy("Annulla l'ordine"), url_path="annulla", permissions=["cancel"], icon="cancel")
     def cancel(self, request: HttpRequest, object_id: str) -> HttpResponse:
         order = self.found(request, object_id)
-        form = CancelForm(request.POST if request.method == "POST" else None, order=order)
-        if request.method == "POST" and form.is_valid():
-            try:
-                flows.cancel_order(
-                    order_id=order.pk,
-                    actor=who(request),
-                    despite_transfer=form.cleaned_data.get("despite_transfer", False),
-                    why=form.cleaned_data["reason"],
-                )
-            except RefusedError as refusal:
-                form.add_error(None, str(refusal))
-            else:
-                sentence = _("Ordine %(number)s annullato: la casella si può rinnovare di nuovo.")
-                self.message_user(request, sentence % {"number": order}, messages.SUCCESS)
-                return redirect(admin_url(order))
-        intro = _(
-            "Un pagamento in corso viene prima chiuso presso il gestore. Se risulta incassato, l'ordine non si annulla."
-        )
-        return self.form_page(
-            request,
-            form=form,
-            title=_("Annulla l'ordine %(number)s") % {"number": order},
-            submit=_("Annulla l'ordine"),
-            obj=order,
-            intro=intro,
+
+        def flow(typed: dict[str, Any]) -> Done:
+            flows.cancel_order(
+                order_id=order.pk, actor=who(request), despite_transfer=typed.get("despite_transfer", False),
+                why=typed["reason"],
+            )  # fmt: skip
+            sentence = _("Ordine %(number)s annullato: la casella si può rinnovare di nuovo.")
+            return Done(admin_url(order), sentence % {"number": order})
+
+        return self.flow_page(
+            request, form=CancelForm(posted(request), order=order), flow=flow,
+            title=_("Annulla l'ordine %(number)s") % {"number": order}, submit=_("Annulla l'ordine"), obj=order,
+            intro=_(
+                "Un pagamento in corso viene prima chiuso presso il gestore. Se risulta incassato, l'ordine non si "
+                "annulla."
+            ),
             danger=True,
             facts=[
                 (_("Stato"), order.get_status_display()),
@@ -259,4 +242,4 @@ class OrderAdmin(OrderActions):
                 (_("Account"), order.owner),
                 (_("Bonifico dichiarato"), in_words(order.transfer_declared_on) or _("no")),
             ],
-        )
+        )  # fmt: skip
