@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
+from accounts.models import User
 from mailboxes.admin.base import Done, ReadOnlyAdmin, admin_url, posted, who
 from mailboxes.admin.fields import AmountField
 from mailboxes.admin.shown import badge, link, shown
@@ -150,13 +151,14 @@ class OrderActions(ReadOnlyAdmin):
 
     def _order_page(
         self, request: HttpRequest, object_id: str, *, title: str, intro: str, form_class: type[ReasonForm],
-        flow: Callable[[Order, dict[str, Any]], object],
+        flow: Callable[..., object],
     ) -> HttpResponse:  # fmt: skip
         order = self.found(request, object_id)
         left = giving_back.held_for(order) - giving_back.promised(order)
 
         def move(typed: dict[str, Any]) -> Done:
-            flow(order, typed)
+            why = typed.pop("reason")
+            flow(order_id=order.pk, actor=who(request), why=why, **typed)
             return Done(admin_url(order), _("Fatto: %(what)s.") % {"what": title.lower()})
 
         facts: list[tuple[str, object]] = [
@@ -172,18 +174,15 @@ class OrderActions(ReadOnlyAdmin):
     @action(description=gettext_lazy("Evadi di nuovo"), url_path="evadi", permissions=["refund"], icon="replay")
     def try_again(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._order_page(
-            request, object_id, title=_("Evadi di nuovo"), form_class=ReasonForm,
+            request, object_id, title=_("Evadi di nuovo"), form_class=ReasonForm, flow=giving_back.try_again,
             intro=_("Dopo aver tolto l'ostacolo. Se non si può ancora evadere, l'ordine torna da verificare."),
-            flow=lambda order, typed: giving_back.try_again(
-                order_id=order.pk, actor=who(request), why=typed["reason"]
-            ),
         )  # fmt: skip
 
     @action(description=gettext_lazy("Rimborsa la riga"), url_path="rimborsa-riga", permissions=["refund"], icon="undo")
     def refund_lines(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        def flow(order: Order, typed: dict[str, Any]) -> None:
-            for line in giving_back.lines_to_give_up(order):
-                giving_back.refund_line(line_id=line.pk, actor=who(request), why=typed["reason"])
+        def flow(*, order_id: int, actor: User, why: str) -> None:
+            for line in giving_back.lines_to_give_up(Order.objects.get(pk=order_id)):
+                giving_back.refund_line(line_id=line.pk, actor=actor, why=why)
 
         return self._order_page(
             request, object_id, title=_("Rimborsa la riga"), form_class=ReasonForm, flow=flow,
@@ -193,21 +192,15 @@ class OrderActions(ReadOnlyAdmin):
     @action(description=gettext_lazy("Rimborsa"), url_path="rimborsa", permissions=["refund"], icon="undo")
     def refund_goodwill(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._order_page(
-            request, object_id, title=_("Rimborsa"), form_class=AmountForm,
+            request, object_id, title=_("Rimborsa"), form_class=AmountForm, flow=giving_back.refund_order,
             intro=_("Il denaro torna indietro e la casella resta com'è. Il denaro arrivato in banca diventa un caso."),
-            flow=lambda order, typed: giving_back.refund_order(
-                order_id=order.pk, amount=typed["amount"], actor=who(request), why=typed["reason"]
-            ),
         )  # fmt: skip
 
     @action(description=gettext_lazy("Storna e rimborsa"), url_path="storna", permissions=["refund"], icon="delete")
     def take_back(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._order_page(
-            request, object_id, title=_("Storna e rimborsa"), form_class=AmountForm,
+            request, object_id, title=_("Storna e rimborsa"), form_class=AmountForm, flow=giving_back.reverse_order,
             intro=_("Il periodo di questo ordine viene tolto: scadenza e spazio tornano quelli di prima."),
-            flow=lambda order, typed: giving_back.reverse_order(
-                order_id=order.pk, amount=typed["amount"], actor=who(request), why=typed["reason"]
-            ),
         )  # fmt: skip
 
 

@@ -143,9 +143,8 @@ class ReceiptAdmin(ReadOnlyAdmin):
         order = Order.objects.filter(number=number).first()
 
         def flow(typed: dict[str, Any]) -> Done:
-            said = {key: value for key, value in typed.items() if key != "order"}
-            target = typed["order"] or bank.find_order(typed["remittance"])
-            receipt, allocated = bank.record_and_match(actor=who(request), order=target, **said)
+            target = typed.pop("order") or bank.find_order(typed["remittance"])
+            receipt, allocated = bank.record_and_match(actor=who(request), order=target, **typed)
             recorded = _("Accredito di %(amount)s registrato.") % {"amount": money(receipt.amount, receipt.currency)}
             sentence, level = _("La causale non nomina un ordine: è aperto un caso da verificare."), messages.WARNING
             if allocated is not None and target is not None:
