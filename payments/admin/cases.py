@@ -44,7 +44,7 @@ class CaseAdmin(CaseActions):
     list_filter = (OpenFilter, "kind")
     list_select_related = ("order", "box__address", "receipt", "closed_by")
     search_fields = ("detail",)  # the box to type in; see get_search_results
-    search_help_text = gettext_lazy("Numero d'ordine, indirizzo PEC o account")
+    search_help_text = gettext_lazy("Numero d'ordine, indirizzo PEC, dominio o account")
     ordering = (F("closed_at").asc(nulls_first=True), "-id")
     actions_detail = ("refund", "attribute", "close")
     fieldsets = (

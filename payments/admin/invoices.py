@@ -90,7 +90,9 @@ class InvoiceAdmin(InvoiceActions):
     list_filter = (QueueFilter, "kind", "state")
     list_select_related = ("order__owner",)
     search_fields = ("number",)  # the box to type in; see get_search_results
-    search_help_text = gettext_lazy("Numero del documento o dell'ordine, indirizzo PEC, username o e-mail dell'account")
+    search_help_text = gettext_lazy(
+        "Numero del documento o dell'ordine, indirizzo PEC, dominio, username o e-mail dell'account"
+    )
     actions_list = ("export", "numbers")
     inlines = (EventInline, TransmissionInline, ReceiptInline)
     fieldsets = (

@@ -17,7 +17,7 @@ from accounts.models import User
 from mailboxes.admin.base import MOST_FOUND, Done, admin_url, posted, who
 from mailboxes.admin.fields import PercentField
 from mailboxes.admin.shown import NOTHING, badge, shown
-from mailboxes.models import Address
+from mailboxes.models import Address, Domain
 from payments import bank, commitments, flows
 from pecportal.formats import day as in_words
 from pecportal.formats import euro, years
@@ -43,16 +43,29 @@ COLOURS = {
 
 
 def orders_found(term: str) -> Q:
-    """Orders by number, by the reference of a transfer, by a box's address or by account, as the words look like."""
+    """Orders by number, by the reference of a transfer, by a box's address, by domain or by account, as the words
+    look like. Ids are looked up first, by the beginning of a name, so that each way uses its index.
+    """
     term = term.strip()
+    name = term.lower()
     if "@" in term:
-        addresses = Address.objects.filter(name__startswith=term.lower()).values_list("pk", flat=True)[:MOST_FOUND]
-        owners = User.objects.filter(Q(username=term.lower()) | Q(email=term.lower())).values_list("pk", flat=True)
-        lines = OrderLine.objects.filter(Q(mailbox__address__in=list(addresses)) | Q(address__in=list(addresses)))
-        ids = list(lines.order_by("-order_id").values_list("order_id", flat=True)[:MOST_FOUND])
-        return Q(pk__in=ids) | Q(owner__in=list(owners[:MOST_FOUND]))
+        addresses = list(Address.objects.filter(name__startswith=name).values_list("pk", flat=True)[:MOST_FOUND])
+        owners = User.objects.filter(Q(username=name) | Q(email=name)).values_list("pk", flat=True)
+        return _with_lines(Q(mailbox__address__in=addresses) | Q(address__in=addresses)) | Q(
+            owner__in=list(owners[:MOST_FOUND])
+        )
     named = bank.find_order(term)
-    return Q(pk=named.pk) if named else Q(number__startswith=term.upper())
+    if named:
+        return Q(pk=named.pk)
+    domains = Domain.objects.filter(Q(name__startswith=name) | Q(mail_host__startswith=name))
+    found = list(domains.values_list("pk", flat=True)[:MOST_FOUND])
+    return _with_lines(Q(domain__in=found)) | Q(number__startswith=term.upper())
+
+
+def _with_lines(wanted: Q) -> Q:
+    """The orders of the newest of these lines, as many as one search follows."""
+    lines = OrderLine.objects.filter(wanted).order_by("-order_id")
+    return Q(pk__in=list(lines.values_list("order_id", flat=True)[:MOST_FOUND]))
 
 
 @admin.register(Order)
@@ -62,7 +75,7 @@ class OrderAdmin(OrderActions):
     list_select_related = ("owner",)
     search_fields = ("number",)  # the box to type in; orders_found decides what it searches
     search_help_text = gettext_lazy(
-        "Numero d'ordine, causale del bonifico, indirizzo PEC, username o e-mail dell'account"
+        "Numero d'ordine, causale del bonifico, indirizzo PEC, dominio, username o e-mail dell'account"
     )
     ordering = ("-id",)
     actions_detail = (

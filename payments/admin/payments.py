@@ -53,7 +53,7 @@ class PaymentAdmin(ReadOnlyAdmin):
     list_filter = ("status", ProviderFilter)
     list_select_related = ("order",)
     search_fields = ("remote_id",)  # the box to type in; see get_search_results
-    search_help_text = gettext_lazy("Id presso il gestore, numero d'ordine, indirizzo PEC o account")
+    search_help_text = gettext_lazy("Id presso il gestore, numero d'ordine, indirizzo PEC, dominio o account")
     ordering = ("-id",)
     inlines = (PaymentEventInline, AllocationInline, CaseInline)
     fieldsets = (
