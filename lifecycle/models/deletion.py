@@ -63,7 +63,7 @@ class HandRelease(models.Model):
 class ManifestLine(models.Model):
     """The day's manifest: a box due for deletion, what is to become of it, and why (R29).
 
-    Nothing removes a line: it proves why an address went, and `detail` holds no personal data (R33, docs/operations.md).
+    Nothing removes a line: it alone proves why an address went, and it names nobody (R33, docs/operations.md).
     """
 
     class Verdict(models.TextChoices):
