@@ -266,8 +266,10 @@ def run(*, day: date | None = None) -> Reconciliation:
 
 
 def repair(difference_id: int) -> None:
-    """Start the repair of a difference; the next run closes it. Raises RefusedError where only a person can."""
-    difference = Difference.objects.get(pk=difference_id, closed_on=None)
+    """Start the repair of a difference; the next run closes it. Raises RefusedError: closed, or only a person can."""
+    difference = Difference.objects.get(pk=difference_id)
+    if difference.closed_on_id is not None:
+        raise RefusedError(_("La differenza è già chiusa: non c'è niente da riparare."))
     rule = rules()[difference.about]
     if rule.repair is None:
         raise RefusedError(rule.advice)

@@ -12,7 +12,7 @@ from unfold.decorators import action
 
 from lifecycle import deletion_facts, holds
 from lifecycle.models import HandRelease, Notice, StaffHold
-from mailboxes.admin.base import Done, ReadOnlyInline, admin_url, who
+from mailboxes.admin.base import Done, ReadOnlyInline, admin_url, posted, who
 from mailboxes.admin.boxes import MailboxAdmin
 from mailboxes.admin.shown import shown, written
 from mailboxes.models import Mailbox
@@ -92,15 +92,14 @@ class DeletableMailboxAdmin(ExplainedMixin, MailboxAdmin):
     )
     def hold(self, request: HttpRequest, object_id: str) -> HttpResponse:
         box = self.found(request, object_id)
-        form = ReasonForm(request.POST if request.method == "POST" else None)
 
         def flow(typed: dict[str, Any]) -> Done:
             holds.place_hold(box_id=box.pk, actor=who(request), why=typed["reason"])
             return Done(admin_url(box), _("La casella non si cancella finché qualcuno non toglie il blocco."))
 
         return self.flow_page(
-            request, form=form, flow=flow, title=_("Blocca la cancellazione"), submit=_("Blocca la cancellazione"),
-            obj=box,
+            request, form=ReasonForm(posted(request)), flow=flow, title=_("Blocca la cancellazione"),
+            submit=_("Blocca la cancellazione"), obj=box,
             intro=_(
                 "Finché c'è il blocco la casella non viene cancellata, anche dopo il suo giorno. Tutto il resto non "
                 "cambia: la scadenza, gli avvisi, quello che il cliente può fare."
@@ -111,15 +110,14 @@ class DeletableMailboxAdmin(ExplainedMixin, MailboxAdmin):
     @action(description=gettext_lazy("Togli il blocco"), url_path="sblocca", permissions=["lift"], icon="lock_open")
     def lift(self, request: HttpRequest, object_id: str) -> HttpResponse:
         box = self.found(request, object_id)
-        form = ConfirmForm(request.POST if request.method == "POST" else None)
 
         def flow(_typed: dict[str, Any]) -> Done:
             holds.lift_hold(box_id=box.pk, actor=who(request))
             return Done(admin_url(box), _("Blocco tolto."))
 
         return self.flow_page(
-            request, form=form, flow=flow, title=_("Togli il blocco"), submit=_("Togli il blocco"),
-            obj=box, danger=True,
+            request, form=ConfirmForm(posted(request)), flow=flow, title=_("Togli il blocco"),
+            submit=_("Togli il blocco"), obj=box, danger=True,
             intro=_("Se il suo giorno è passato e nient'altro la trattiene, il prossimo giro la cancella per sempre."),
             facts=self._facts(box),
         )  # fmt: skip
@@ -130,7 +128,6 @@ class DeletableMailboxAdmin(ExplainedMixin, MailboxAdmin):
     )  # fmt: skip
     def let_go(self, request: HttpRequest, object_id: str) -> HttpResponse:
         box = self.found(request, object_id)
-        form = ReasonForm(request.POST if request.method == "POST" else None)
 
         def flow(typed: dict[str, Any]) -> Done:
             holds.release_by_hand(box_id=box.pk, actor=who(request), why=typed["reason"])
@@ -141,8 +138,8 @@ class DeletableMailboxAdmin(ExplainedMixin, MailboxAdmin):
             "il contenuto va perso per sempre. Scrivi come hai raggiunto il cliente, o perché non si può."
         )
         return self.flow_page(
-            request, form=form, flow=flow, title=_("Cancella senza avvisi"), submit=_("Cancella la casella"),
-            obj=box,
+            request, form=ReasonForm(posted(request)), flow=flow, title=_("Cancella senza avvisi"),
+            submit=_("Cancella la casella"), obj=box,
             intro=intro, facts=self._facts(box), danger=True,
         )  # fmt: skip
 

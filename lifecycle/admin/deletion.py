@@ -14,7 +14,7 @@ from unfold.decorators import action, display
 
 from lifecycle import holds
 from lifecycle.models import DeletionStop, HandRelease, LifecycleRun, ManifestLine, StaffHold
-from mailboxes.admin.base import MOST_FOUND, Done, ReadOnlyAdmin, admin_url, who
+from mailboxes.admin.base import MOST_FOUND, Done, ReadOnlyAdmin, admin_url, posted, who
 from mailboxes.admin.finding import boxes_found
 from mailboxes.admin.shown import badge, shown
 from mailboxes.models import Mailbox
@@ -148,15 +148,14 @@ class DeletionStopAdmin(ReadOnlyAdmin):
     @action(description=gettext_lazy("Chiedi lo sblocco"), url_path="chiedi", permissions=["ask"], icon="help")
     def ask(self, request: HttpRequest, object_id: str) -> HttpResponse:
         stop = self.found(request, object_id)
-        form = ReasonForm(request.POST if request.method == "POST" else None)
 
         def flow(typed: dict[str, Any]) -> Done:
             holds.ask_release(stop_id=stop.pk, actor=who(request), why=typed["reason"])
             return Done(admin_url(stop), _("Chiesto: ora un'altra persona deve sbloccare."))
 
         return self.flow_page(
-            request, form=form, flow=flow, title=_("Chiedi lo sblocco"), submit=_("Chiedi lo sblocco"),
-            obj=stop,
+            request, form=ReasonForm(posted(request)), flow=flow, title=_("Chiedi lo sblocco"),
+            submit=_("Chiedi lo sblocco"), obj=stop,
             intro=_("Leggi prima il registro: scrivi perché oggi sono tante e perché è giusto cancellarle."),
             facts=self._facts(stop),
         )  # fmt: skip
@@ -167,7 +166,6 @@ class DeletionStopAdmin(ReadOnlyAdmin):
     )  # fmt: skip
     def release(self, request: HttpRequest, object_id: str) -> HttpResponse:
         stop = self.found(request, object_id)
-        form = ConfirmForm(request.POST if request.method == "POST" else None)
 
         def flow(_typed: dict[str, Any]) -> Done:
             holds.release_stop(stop_id=stop.pk, actor=who(request))
@@ -178,8 +176,8 @@ class DeletionStopAdmin(ReadOnlyAdmin):
             "ricontrollata un'ultima volta; quelle che arrivano dopo non sono comprese."
         )
         return self.flow_page(
-            request, form=form, flow=flow, title=_("Sblocca la cancellazione"), submit=_("Cancella queste caselle"),
-            obj=stop,
+            request, form=ConfirmForm(posted(request)), flow=flow, title=_("Sblocca la cancellazione"),
+            submit=_("Cancella queste caselle"), obj=stop,
             intro=intro, facts=self._facts(stop), danger=True,
         )  # fmt: skip
 

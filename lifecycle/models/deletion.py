@@ -61,7 +61,10 @@ class HandRelease(models.Model):
 
 
 class ManifestLine(models.Model):
-    """The day's manifest: a box due for deletion, what is to become of it, and why (R29)."""
+    """The day's manifest: a box due for deletion, what is to become of it, and why (R29).
+
+    Nothing removes a line: it alone proves why an address went, and it names nobody (R33, docs/operations.md).
+    """
 
     class Verdict(models.TextChoices):
         DELETE = "delete", _("Da cancellare")

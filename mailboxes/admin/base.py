@@ -12,7 +12,7 @@ from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.core.paginator import Paginator
 from django.db.models import Model
 from django.forms import BaseForm
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -93,14 +93,18 @@ class StaffAdmin(ModelAdmin):
         )  # fmt: skip
 
     def flow_page(
-        self, request: HttpRequest, *, form: BaseForm, flow: Callable[[dict[str, Any]], Done], **page: Any
-    ) -> HttpResponse:
-        """A form_page whose button calls `flow` with what was typed. What is refused stays as it was typed."""
+        self, request: HttpRequest, *, form: BaseForm, flow: Callable[[dict[str, Any]], Done],
+        beside: str | None = None, **page: Any,
+    ) -> HttpResponse:  # fmt: skip
+        """A form_page whose button calls `flow` with what was typed. What is refused stays as it was typed.
+
+        `beside`: the field that a refusal is about; without it the sentence stands above the form (R31).
+        """
         if request.method == "POST" and form.is_valid():
             try:
                 done = flow(form.cleaned_data)
             except RefusedError as refusal:
-                form.add_error(None, str(refusal))
+                form.add_error(beside, str(refusal))
             else:
                 self.message_user(request, done.sentence, done.level)
                 return redirect(done.url)
@@ -146,6 +150,11 @@ class ReadOnlyInline(TabularInline):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related(*self.related)
+
+
+def posted(request: HttpRequest) -> QueryDict | None:
+    """What an own page's form was sent, or None while it is only looked at."""
+    return request.POST if request.method == "POST" else None
 
 
 def who(request: HttpRequest) -> User:

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -18,11 +17,10 @@ from mailboxes import flows
 from mailboxes.models import BoxEvent, Domain, Holder, Mailbox, PaidPeriod
 from mailboxes.rules import State
 from pecportal import clock
-from pecportal.errors import RefusedError
 from pecportal.formats import day as in_words
 from pecportal.formats import distance
 
-from .base import MOST_FOUND, ReadOnlyAdmin, ReadOnlyInline, StaffAdmin, admin_url
+from .base import MOST_FOUND, Done, ReadOnlyAdmin, ReadOnlyInline, StaffAdmin, admin_url, posted
 from .finding import COLOURS, SOON, WORDS, ExpiryFilter, StateFilter, boxes_found, holders_found, state_of
 from .forms import HolderForm, OpenBoxForm, OpenDomainForm
 from .shown import NOTHING, badge, shown, written
@@ -142,19 +140,18 @@ class MailboxAdmin(DatesMixin, ReadOnlyAdmin):
 
     @action(description=gettext_lazy("Apri una casella"), url_path="apri", permissions=["open"], icon="add")
     def open_box(self, request: HttpRequest) -> HttpResponse:
-        form = OpenBoxForm(request.POST if request.method == "POST" else None)
-        if request.method == "POST" and form.is_valid():
-            try:
-                box = flows.open_box(**form.cleaned_data)
-            except RefusedError as refusal:
-                form.add_error(None, str(refusal))
-            else:
-                sentence = _("Casella %(address)s aperta: scade il %(day)s.")
-                facts = {"address": box.address.name, "day": in_words(box.expires_on)}
-                self.message_user(request, sentence % facts, messages.SUCCESS)
-                return redirect(admin_url(box))
-        intro = _("Per una casella che esiste già: sarà attiva da subito, pagata fino alla scadenza, senza un ordine.")
-        return self.form_page(request, form=form, title=_("Apri una casella"), submit=_("Apri la casella"), intro=intro)
+        def flow(typed: dict[str, Any]) -> Done:
+            box = flows.open_box(**typed)
+            facts = {"address": box.address.name, "day": in_words(box.expires_on)}
+            return Done(admin_url(box), _("Casella %(address)s aperta: scade il %(day)s.") % facts)
+
+        return self.flow_page(
+            request, form=OpenBoxForm(posted(request)), flow=flow, title=_("Apri una casella"),
+            submit=_("Apri la casella"),
+            intro=_(
+                "Per una casella che esiste già: sarà attiva da subito, pagata fino alla scadenza, senza un ordine."
+            ),
+        )  # fmt: skip
 
 
 class DomainBoxInline(ReadOnlyInline):
@@ -189,19 +186,16 @@ class DomainAdmin(DatesMixin, ReadOnlyAdmin):
 
     @action(description=gettext_lazy("Apri un dominio"), url_path="apri", permissions=["open"], icon="add")
     def open_domain(self, request: HttpRequest) -> HttpResponse:
-        form = OpenDomainForm(request.POST if request.method == "POST" else None)
-        if request.method == "POST" and form.is_valid():
-            try:
-                domain = flows.open_domain(**form.cleaned_data)
-            except RefusedError as refusal:
-                form.add_error("name", str(refusal))
-            else:
-                sentence = _("Dominio %(name)s aperto: scade il %(day)s.")
-                facts = {"name": domain.name, "day": in_words(domain.expires_on)}
-                self.message_user(request, sentence % facts, messages.SUCCESS)
-                return redirect(admin_url(domain))
-        intro = _("Per un dominio che esiste già, pagato fino alla scadenza. Le sue caselle ne prenderanno le date.")
-        return self.form_page(request, form=form, title=_("Apri un dominio"), submit=_("Apri il dominio"), intro=intro)
+        def flow(typed: dict[str, Any]) -> Done:
+            domain = flows.open_domain(**typed)
+            facts = {"name": domain.name, "day": in_words(domain.expires_on)}
+            return Done(admin_url(domain), _("Dominio %(name)s aperto: scade il %(day)s.") % facts)
+
+        return self.flow_page(
+            request, form=OpenDomainForm(posted(request)), flow=flow, beside="name", title=_("Apri un dominio"),
+            submit=_("Apri il dominio"),
+            intro=_("Per un dominio che esiste già, pagato fino alla scadenza. Le sue caselle ne prenderanno le date."),
+        )  # fmt: skip
 
 
 @admin.register(Holder)

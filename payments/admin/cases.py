@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
-from mailboxes.admin.base import MOST_FOUND, Done, who
+from mailboxes.admin.base import MOST_FOUND, Done, posted, who
 from mailboxes.admin.finding import boxes_found
 from mailboxes.admin.shown import NOTHING, badge, shown
 from mailboxes.models import Mailbox
@@ -44,7 +44,7 @@ class CaseAdmin(CaseActions):
     list_filter = (OpenFilter, "kind")
     list_select_related = ("order", "box__address", "receipt", "closed_by")
     search_fields = ("detail",)  # the box to type in; see get_search_results
-    search_help_text = gettext_lazy("Numero d'ordine, indirizzo PEC o account")
+    search_help_text = gettext_lazy("Numero d'ordine, indirizzo PEC, dominio o account")
     ordering = (F("closed_at").asc(nulls_first=True), "-id")
     actions_detail = ("refund", "attribute", "close")
     fieldsets = (
@@ -92,19 +92,14 @@ class CaseAdmin(CaseActions):
     @action(description=gettext_lazy("Chiudi"), url_path="chiudi", permissions=["close"], icon="check")
     def close(self, request: HttpRequest, object_id: str) -> HttpResponse:
         case = self.found(request, object_id)
-        form = ReasonForm(request.POST if request.method == "POST" else None)
 
         def flow(typed: dict[str, Any]) -> Done:
             cases.close_case(case_id=case.pk, actor=who(request), resolution=typed["reason"])
             return Done(reverse("admin:payments_case_changelist"), _("Caso chiuso."))
 
         return self.flow_page(
-            request,
-            form=form,
-            flow=flow,
-            title=_("Chiudi il caso"),
-            submit=_("Chiudi il caso"),
-            obj=case,
+            request, form=ReasonForm(posted(request)), flow=flow, title=_("Chiudi il caso"),
+            submit=_("Chiudi il caso"), obj=case,
             intro=_("Chiudere scrive la decisione e non muove denaro: prima rimborsa o attribuisci, poi chiudi."),
             facts=[
                 (_("Che cosa è successo"), case.detail),
@@ -112,4 +107,4 @@ class CaseAdmin(CaseActions):
                 (_("Ordine"), case.order or "-"),
                 (_("Casella"), case.box or "-"),
             ],
-        )
+        )  # fmt: skip

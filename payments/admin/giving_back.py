@@ -4,16 +4,16 @@ from collections.abc import Callable
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
-from mailboxes.admin.base import Done, ReadOnlyAdmin, admin_url, who
+from accounts.models import User
+from mailboxes.admin.base import Done, ReadOnlyAdmin, admin_url, posted, who
 from mailboxes.admin.fields import AmountField
 from mailboxes.admin.shown import badge, link, shown
 from payments import giving_back
@@ -24,6 +24,7 @@ from pecportal.formats import euro, money
 from renewals.models import Kind, Order
 
 from .forms import AllocateForm, ConfirmForm, ReasonForm, text
+from .receipts import result
 
 COLOURS = {
     Refund.Status.CREATED: "info",
@@ -94,22 +95,18 @@ class CaseActions(ReadOnlyAdmin):
         case = self.found(request, object_id)
         initial = {"amount": giving_back.left_of_case(case), "reason": case.detail[:200]}
         form_class = TransferForm if is_bank_money(case) else AmountForm
-        form = form_class(request.POST if request.method == "POST" else None, initial=initial)
-        if request.method == "POST" and form.is_valid():
-            try:
-                giving_back.refund_case(
-                    case_id=case.pk, amount=form.cleaned_data["amount"], actor=who(request),
-                    reference=form.cleaned_data.get("reference", ""), why=form.cleaned_data["reason"],
-                )  # fmt: skip
-            except RefusedError as refusal:
-                form.add_error(None, str(refusal))
-            else:
-                told = _("Rimborso di %(amount)s registrato: il caso è chiuso.")
-                self.message_user(request, told % {"amount": euro(form.cleaned_data["amount"])}, messages.SUCCESS)
-                return redirect(admin_url(case))
-        return self.form_page(
-            request, form=form, title=_("Rimborsa"), submit=_("Rimborsa"), obj=case, facts=self.case_facts(case),
-            danger=True,
+
+        def flow(typed: dict[str, Any]) -> Done:
+            giving_back.refund_case(
+                case_id=case.pk, amount=typed["amount"], actor=who(request), reference=typed.get("reference", ""),
+                why=typed["reason"],
+            )  # fmt: skip
+            told = _("Rimborso di %(amount)s registrato: il caso è chiuso.")
+            return Done(admin_url(case), told % {"amount": euro(typed["amount"])})
+
+        return self.flow_page(
+            request, form=form_class(posted(request), initial=initial), flow=flow, title=_("Rimborsa"),
+            submit=_("Rimborsa"), obj=case, facts=self.case_facts(case), danger=True,
             intro=_("Il denaro arrivato in banca lo restituisci prima con un bonifico, poi lo registri qui.")
             if is_bank_money(case) else _("Il denaro torna sul metodo con cui era stato pagato."),
         )  # fmt: skip
@@ -119,23 +116,17 @@ class CaseActions(ReadOnlyAdmin):
         icon="link",
     )  # fmt: skip
     def attribute(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        from .receipts import result
-
         case = self.found(request, object_id)
-        form = AllocateForm(request.POST if request.method == "POST" else None)
-        if request.method == "POST" and form.is_valid():
-            order = form.cleaned_data["order"]
-            try:
-                done = giving_back.attribute_case(case_id=case.pk, order_id=order.pk, actor=who(request))
-            except RefusedError as refusal:
-                form.add_error(None, str(refusal))
-            else:
-                level, sentence = result(done, order)
-                self.message_user(request, sentence, level)
-                return redirect(admin_url(case))
-        return self.form_page(
-            request, form=form, title=_("Attribuisci a un altro ordine"), submit=_("Attribuisci"), obj=case,
-            facts=self.case_facts(case), intro=_("Solo a un ordine dello stesso account, che aspetta il pagamento."),
+
+        def flow(typed: dict[str, Any]) -> Done:
+            order = typed["order"]
+            allocated = giving_back.attribute_case(case_id=case.pk, order_id=order.pk, actor=who(request))
+            return Done(admin_url(case), *result(allocated, order))
+
+        return self.flow_page(
+            request, form=AllocateForm(posted(request)), flow=flow, title=_("Attribuisci a un altro ordine"),
+            submit=_("Attribuisci"), obj=case, facts=self.case_facts(case),
+            intro=_("Solo a un ordine dello stesso account, che aspetta il pagamento."),
         )  # fmt: skip
 
 
@@ -160,43 +151,38 @@ class OrderActions(ReadOnlyAdmin):
 
     def _order_page(
         self, request: HttpRequest, object_id: str, *, title: str, intro: str, form_class: type[ReasonForm],
-        flow: Callable[[Order, dict[str, Any]], object],
+        flow: Callable[..., object],
     ) -> HttpResponse:  # fmt: skip
         order = self.found(request, object_id)
         left = giving_back.held_for(order) - giving_back.promised(order)
-        form = form_class(request.POST if request.method == "POST" else None, initial={"amount": left})
-        if request.method == "POST" and form.is_valid():
-            try:
-                flow(order, form.cleaned_data)
-            except RefusedError as refusal:
-                form.add_error(None, str(refusal))
-            else:
-                self.message_user(request, _("Fatto: %(what)s.") % {"what": title.lower()}, messages.SUCCESS)
-                return redirect(admin_url(order))
+
+        def move(typed: dict[str, Any]) -> Done:
+            why = typed.pop("reason")
+            flow(order_id=order.pk, actor=who(request), why=why, **typed)
+            return Done(admin_url(order), _("Fatto: %(what)s.") % {"what": title.lower()})
+
         facts: list[tuple[str, object]] = [
             (_("Stato"), order.get_status_display()),
             (_("Account"), order.owner),
             (_("Si può restituire"), euro(left)),
         ]
-        return self.form_page(
-            request, form=form, title=title, submit=title, obj=order, intro=intro, facts=facts, danger=True
-        )
+        return self.flow_page(
+            request, form=form_class(posted(request), initial={"amount": left}), flow=move, title=title, submit=title,
+            obj=order, intro=intro, facts=facts, danger=True,
+        )  # fmt: skip
 
     @action(description=gettext_lazy("Evadi di nuovo"), url_path="evadi", permissions=["refund"], icon="replay")
     def try_again(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._order_page(
-            request, object_id, title=_("Evadi di nuovo"), form_class=ReasonForm,
+            request, object_id, title=_("Evadi di nuovo"), form_class=ReasonForm, flow=giving_back.try_again,
             intro=_("Dopo aver tolto l'ostacolo. Se non si può ancora evadere, l'ordine torna da verificare."),
-            flow=lambda order, typed: giving_back.try_again(
-                order_id=order.pk, actor=who(request), why=typed["reason"]
-            ),
         )  # fmt: skip
 
     @action(description=gettext_lazy("Rimborsa la riga"), url_path="rimborsa-riga", permissions=["refund"], icon="undo")
     def refund_lines(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        def flow(order: Order, typed: dict[str, Any]) -> None:
-            for line in giving_back.lines_to_give_up(order):
-                giving_back.refund_line(line_id=line.pk, actor=who(request), why=typed["reason"])
+        def flow(*, order_id: int, actor: User, why: str) -> None:
+            for line in giving_back.lines_to_give_up(Order.objects.get(pk=order_id)):
+                giving_back.refund_line(line_id=line.pk, actor=actor, why=why)
 
         return self._order_page(
             request, object_id, title=_("Rimborsa la riga"), form_class=ReasonForm, flow=flow,
@@ -206,21 +192,15 @@ class OrderActions(ReadOnlyAdmin):
     @action(description=gettext_lazy("Rimborsa"), url_path="rimborsa", permissions=["refund"], icon="undo")
     def refund_goodwill(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._order_page(
-            request, object_id, title=_("Rimborsa"), form_class=AmountForm,
+            request, object_id, title=_("Rimborsa"), form_class=AmountForm, flow=giving_back.refund_order,
             intro=_("Il denaro torna indietro e la casella resta com'è. Il denaro arrivato in banca diventa un caso."),
-            flow=lambda order, typed: giving_back.refund_order(
-                order_id=order.pk, amount=typed["amount"], actor=who(request), why=typed["reason"]
-            ),
         )  # fmt: skip
 
     @action(description=gettext_lazy("Storna e rimborsa"), url_path="storna", permissions=["refund"], icon="delete")
     def take_back(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._order_page(
-            request, object_id, title=_("Storna e rimborsa"), form_class=AmountForm,
+            request, object_id, title=_("Storna e rimborsa"), form_class=AmountForm, flow=giving_back.reverse_order,
             intro=_("Il periodo di questo ordine viene tolto: scadenza e spazio tornano quelli di prima."),
-            flow=lambda order, typed: giving_back.reverse_order(
-                order_id=order.pk, amount=typed["amount"], actor=who(request), why=typed["reason"]
-            ),
         )  # fmt: skip
 
 
@@ -279,7 +259,7 @@ class RefundAdmin(ReadOnlyAdmin):
             return Done(admin_url(made), _("Nota di credito %(note)s fatta.") % {"note": made})
 
         return self.flow_page(
-            request, form=ConfirmForm(request.POST if request.method == "POST" else None), flow=flow,
+            request, form=ConfirmForm(posted(request)), flow=flow,
             title=_("Emetti la nota di credito"), submit=_("Emetti"), obj=refund,
             intro=_("Storna dalla fattura dell'ordine il denaro che è tornato indietro."),
             facts=[(_("Rimborso"), euro(refund.amount)), (_("Ordine"), refund.order or "-")],

@@ -12,7 +12,8 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import action
 from unfold.widgets import UnfoldBooleanWidget
 
-from mailboxes.admin.base import Done, ReadOnlyAdmin, admin_url, who
+from accounts.models import User
+from mailboxes.admin.base import Done, ReadOnlyAdmin, admin_url, posted, who
 from payments.invoicing import corrections, notes, rows, sending, waiting
 from payments.invoicing.pdf import courtesy_copy
 from payments.models import Invoice
@@ -92,20 +93,20 @@ class InvoiceActions(ReadOnlyAdmin):
 
     def _page(
         self, request: HttpRequest, object_id: str, *, name: str, title: str, done: str, intro: str,
-        flow: Callable[[Invoice, dict[str, Any]], Invoice | None], form_class: type[forms.Form] = ConfirmForm,
+        flow: Callable[..., Invoice | None], form_class: type[forms.Form] = ConfirmForm,
         danger: bool = False, initial: dict[str, Any] | None = None,
     ) -> HttpResponse:  # fmt: skip
-        """A form, the flow that it calls, and where it leads: to the document that came of it, or back."""
+        """A form, the flow that gets what was typed, and where it leads: to the document that came of it, or back."""
         invoice = self.found(request, object_id)
         if name not in self.buttons_of(invoice):
             self.message_user(request, _("Non si può più: lo stato è cambiato."), messages.WARNING)
             return redirect(admin_url(invoice))
 
         def move(typed: dict[str, Any]) -> Done:
-            return Done(admin_url(flow(invoice, typed) or invoice), done)
+            return Done(admin_url(flow(invoice_id=invoice.pk, actor=who(request), **typed) or invoice), done)
 
         return self.flow_page(
-            request, form=form_class(request.POST if request.method == "POST" else None, initial=initial), flow=move,
+            request, form=form_class(posted(request), initial=initial), flow=move,
             title=title, submit=title, obj=invoice, intro=intro, facts=self._facts(invoice), danger=danger,
         )  # fmt: skip
 
@@ -144,8 +145,8 @@ class InvoiceActions(ReadOnlyAdmin):
 
     @action(description=gettext_lazy("Riesamina"), url_path="riesamina", permissions=["move"], icon="refresh")
     def reconsider(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        def flow(invoice: Invoice, _typed: dict[str, Any]) -> None:
-            after = waiting.reconsider(invoice.pk, actor=who(request))
+        def flow(*, invoice_id: int, actor: User) -> None:
+            after = waiting.reconsider(invoice_id, actor=actor)
             if after.state == State.WAITING:
                 raise RefusedError(_("Aspetta ancora: %(why)s") % {"why": after.detail or advice(after)})
 
@@ -161,37 +162,32 @@ class InvoiceActions(ReadOnlyAdmin):
             request, object_id, name="elsewhere", title=_("Emessa fuori da qui"), form_class=ElsewhereForm,
             done=_("Annotato: qui non prende un numero."),
             intro=_("Solo se l'hai già emessa con un altro programma: qui non ne nascerà un'altra."),
-            flow=lambda invoice, typed: waiting.close_elsewhere(
-                invoice_id=invoice.pk, reference=typed["reference"], actor=who(request)
-            ),
+            flow=waiting.close_elsewhere,
         )  # fmt: skip
 
     @action(description=gettext_lazy("È partita"), url_path="partita", permissions=["move"], icon="check")
     def it_went(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._page(
-            request, object_id, name="it_went", title=_("È partita"),
+            request, object_id, name="it_went", title=_("È partita"), flow=sending.it_went,
             done=_("Annotato: si aspetta la ricevuta di SdI."),
             intro=_("Hai visto il file fra i messaggi inviati, o dall'intermediario."),
-            flow=lambda invoice, _typed: sending.it_went(invoice_id=invoice.pk, actor=who(request)),
         )  # fmt: skip
 
     @action(description=gettext_lazy("Non è partita"), url_path="non-partita", permissions=["move"], icon="send")
     def it_did_not_go(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._page(
-            request, object_id, name="it_did_not_go", title=_("Non è partita: reinvia"), danger=True,
-            done=_("Si reinvia da sola entro pochi minuti, con lo stesso nome."),
+            request, object_id, name="it_did_not_go", title=_("Non è partita: reinvia"), flow=sending.it_did_not_go,
+            danger=True, done=_("Si reinvia da sola entro pochi minuti, con lo stesso nome."),
             intro=_("Hai controllato che il file non è arrivato da nessuna parte. Se invece era partito, SdI scarta il "
                     "secondo come duplicato."),
-            flow=lambda invoice, _typed: sending.it_did_not_go(invoice_id=invoice.pk, actor=who(request)),
         )  # fmt: skip
 
     @action(description=gettext_lazy("Correggi e reinvia"), url_path="correggi", permissions=["move"], icon="edit")
     def correct(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._page(
-            request, object_id, name="correct", title=_("Correggi e reinvia"), form_class=DataForm,
-            done=_("Corretta: parte da sola con lo stesso numero e la stessa data."),
+            request, object_id, name="correct", title=_("Correggi e reinvia"), flow=corrections.correct,
+            form_class=DataForm, done=_("Corretta: parte da sola con lo stesso numero e la stessa data."),
             intro=_("Con lo stesso numero e la stessa data, in un file nuovo."),
-            flow=lambda invoice, typed: corrections.correct(invoice_id=invoice.pk, actor=who(request), **typed),
         )  # fmt: skip
 
     @action(
@@ -200,10 +196,10 @@ class InvoiceActions(ReadOnlyAdmin):
     )  # fmt: skip
     def replace(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._page(
-            request, object_id, name="replace", title=_("Sostituisci con un documento nuovo"), form_class=DataForm,
-            done=_("Sostituita: il documento nuovo ha numero e data di oggi."), danger=True,
+            request, object_id, name="replace", title=_("Sostituisci con un documento nuovo"),
+            flow=corrections.replace, form_class=DataForm, danger=True,
+            done=_("Sostituita: il documento nuovo ha numero e data di oggi."),
             intro=_("Quando i cinque giorni per correggerla sono passati: numero e data nuovi."),
-            flow=lambda invoice, typed: corrections.replace(invoice_id=invoice.pk, actor=who(request), **typed),
         )  # fmt: skip
 
     @action(description=gettext_lazy("Nota di credito"), url_path="storna", permissions=["credit"], icon="undo")
@@ -214,9 +210,7 @@ class InvoiceActions(ReadOnlyAdmin):
             done=_("Nota di credito fatta: parte da sola."), initial={"amount": left},
             intro=_("I rimborsi fanno da soli la loro: questa serve quando nessun rimborso la fa. Non muove denaro. "
                     "Restano %(left)s da stornare.") % {"left": euro(left)},
-            flow=lambda invoice, typed: notes.credit(
-                invoice_id=invoice.pk, amount=typed["amount"], actor=who(request), why=typed["reason"]
-            ),
+            flow=lambda *, reason, **facts: notes.credit(why=reason, **facts),
         )  # fmt: skip
 
 

@@ -1,7 +1,6 @@
 """How staff pages show an invoice: its state in colour, its deadline, what is to be done; rows that belong to it."""
 
 from datetime import date
-from typing import Any
 
 from django.conf import settings
 from django.utils.safestring import SafeString
@@ -15,8 +14,9 @@ from payments.invoicing import signing
 from payments.models import Invoice, InvoiceEvent, SdiReceipt, Transmission
 from pecportal.formats import distance, il
 
+from .moves import MoveInline
+
 State, Reason = Invoice.State, Invoice.Reason
-STATES: dict[str, Any] = dict(State.choices)
 COLOURS = {
     State.WAITING: "warning", State.NUMBERED: "info", State.TO_SIGN: "warning", State.READY: "info",
     State.SENDING: "info", State.UNKNOWN: "danger", State.SENT: "info", State.DELIVERED: "success",
@@ -93,21 +93,10 @@ class InvoiceInline(ReadOnlyInline):
         return state_badge(invoice)
 
 
-class EventInline(ReadOnlyInline):
+class EventInline(MoveInline):
     model = InvoiceEvent
-    fields = ("on", "from_state", "to_state", "by", "why")
-    related = ("actor",)
+    states = dict(State.choices)
     tab = False
-    on = shown("at", gettext_lazy("Quando"))
-    by = shown("actor", gettext_lazy("Chi"))
-
-    @display(description=gettext_lazy("Da"))
-    def from_state(self, event: InvoiceEvent) -> str:
-        return STATES.get(event.before, NOTHING)
-
-    @display(description=gettext_lazy("A"))
-    def to_state(self, event: InvoiceEvent) -> str:
-        return STATES.get(event.after, NOTHING)
 
 
 class TransmissionInline(ReadOnlyInline):

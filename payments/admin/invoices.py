@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import action, display
 
-from mailboxes.admin.base import MOST_COUNTED, MOST_FOUND
+from mailboxes.admin.base import MOST_COUNTED, MOST_FOUND, posted
 from mailboxes.admin.fields import DayField
 from mailboxes.admin.shown import NOTHING, badge, link, shown
 from payments.invoicing import register
@@ -90,7 +90,9 @@ class InvoiceAdmin(InvoiceActions):
     list_filter = (QueueFilter, "kind", "state")
     list_select_related = ("order__owner",)
     search_fields = ("number",)  # the box to type in; see get_search_results
-    search_help_text = gettext_lazy("Numero del documento o dell'ordine, indirizzo PEC, username o e-mail dell'account")
+    search_help_text = gettext_lazy(
+        "Numero del documento o dell'ordine, indirizzo PEC, dominio, username o e-mail dell'account"
+    )
     actions_list = ("export", "numbers")
     inlines = (EventInline, TransmissionInline, ReceiptInline)
     fieldsets = (
@@ -179,7 +181,7 @@ class InvoiceAdmin(InvoiceActions):
     def export(self, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
         today = clock.today()
         initial = {"first": today.replace(month=1, day=1), "last": today}
-        form = PeriodForm(request.POST if request.method == "POST" else None, initial=initial)
+        form = PeriodForm(posted(request), initial=initial)
         if request.method == "POST" and form.is_valid():
             first, last = form.cleaned_data["first"], form.cleaned_data["last"]
             headers = {"Content-Disposition": f'attachment; filename="fatture_{first}_{last}.zip"'}

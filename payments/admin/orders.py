@@ -1,4 +1,4 @@
-"""Orders for staff: everything that happened to one on one page; two buttons, each a flow."""
+"""Orders for staff: everything that happened to one on one page; each button calls one flow."""
 
 from typing import Any
 
@@ -14,21 +14,20 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
 from accounts.models import User
-from mailboxes.admin.base import MOST_FOUND, ReadOnlyInline, admin_url, who
+from mailboxes.admin.base import MOST_FOUND, Done, admin_url, posted, who
 from mailboxes.admin.fields import PercentField
-from mailboxes.admin.shown import NOTHING, badge, link, shown, written
-from mailboxes.models import Address
+from mailboxes.admin.shown import NOTHING, badge, shown
+from mailboxes.models import Address, Domain
 from payments import bank, commitments, flows
-from payments.models import Allocation, Case, Payment
-from pecportal.errors import RefusedError
 from pecportal.formats import day as in_words
-from pecportal.formats import euro, money, years
-from renewals.models import Order, OrderEvent, OrderLine
+from pecportal.formats import euro, years
+from renewals.models import Order, OrderLine
 
 from .forms import CancelForm, CommitmentForm
 from .giving_back import OrderActions
 from .invoice_rows import InvoiceInline
 from .named import MethodFilter, named
+from .order_rows import AllocationInline, CaseInline, EventInline, LineInline, PaymentInline
 from .sums import missing_of
 
 COLOURS = {
@@ -41,130 +40,32 @@ COLOURS = {
     Order.Status.REFUNDED: None,
     Order.Status.REVERSED: None,
 }
-LINE_COLOURS = {
-    OrderLine.Status.WAITING: "warning",
-    OrderLine.Status.ATTENTION: "danger",
-    OrderLine.Status.FULFILLED: "success",
-    OrderLine.Status.CLOSED: None,
-    OrderLine.Status.REFUNDED: None,
-    OrderLine.Status.REVERSED: None,
-}
-
-
-STATUSES: dict[str, Any] = {**dict(OrderLine.Status.choices), **dict(Order.Status.choices)}
-
-
-class LineInline(ReadOnlyInline):
-    model = OrderLine
-    fields = ("target", "state", "of_plan", "space", "price", "expiry_then", "paid", "holder_as_confirmed")
-    related = ("mailbox__address", "domain", "address", "plan", "period", "holder")
-    per_page = 20
-    tab = False
-
-    @display(description=gettext_lazy("Che cosa"))
-    def target(self, line: OrderLine) -> SafeString | str:
-        return link(line.mailbox or line.domain) if line.address_id is None else str(line.address)
-
-    of_plan = shown("plan", gettext_lazy("Tipologia"))
-    price = shown("net", gettext_lazy("Netto"))
-    expiry_then = shown("old_expiry", gettext_lazy("Scadenza alla conferma"))
-
-    @display(description=gettext_lazy("Periodo"))
-    def paid(self, line: OrderLine) -> str:
-        return f"{written(line.period.starts)} – {written(line.period.ends)}" if line.period else NOTHING
-
-    @display(description=gettext_lazy("Stato"))
-    def state(self, line: OrderLine) -> SafeString:
-        return badge(LINE_COLOURS[OrderLine.Status(line.status)], line.get_status_display())
-
-    @display(description=gettext_lazy("Spazio"))
-    def space(self, line: OrderLine) -> str:
-        if line.mailbox_gb is None:
-            return NOTHING
-        return _("%(mailbox)s GB + archivio %(archive)s GB") % {"mailbox": line.mailbox_gb, "archive": line.archive_gb}
-
-    @display(description=gettext_lazy("Intestatario confermato"))
-    def holder_as_confirmed(self, line: OrderLine) -> str:
-        holder = getattr(line, "holder", None)
-        return f"{holder.display_name}, {holder.own_fiscal_key()}" if holder else NOTHING
-
-
-class PaymentInline(ReadOnlyInline):
-    model = Payment
-    fields = ("page", "by", "paid", "remote_id", "reason", "started", "registered")
-    related = ("order",)
-    by = named("provider", gettext_lazy("Gestore"))
-    paid = shown("amount", gettext_lazy("Importo"))
-    started = shown("created_at", gettext_lazy("Avviato il"))
-    registered = shown("registered_at", gettext_lazy("Registrato il"))
-
-    @display(description=gettext_lazy("Pagamento"))
-    def page(self, payment: Payment) -> SafeString | str:
-        return link(payment)
-
-
-class AllocationInline(ReadOnlyInline):
-    """What paid the order: bank money and on-line payments alike."""
-
-    model = Allocation
-    fields = ("source", "given", "by", "at")
-    related = ("receipt", "payment__order", "made_by")
-    given = shown("amount", gettext_lazy("Importo"))
-    by = shown("made_by", gettext_lazy("Chi"))
-    at = shown("made_at", gettext_lazy("Quando"))
-
-    @display(description=gettext_lazy("Da che cosa"))
-    def source(self, allocation: Allocation) -> SafeString | str:
-        return link(allocation.receipt or allocation.payment)
-
-
-class EventInline(ReadOnlyInline):
-    model = OrderEvent
-    fields = ("on", "line_target", "from_state", "to_state", "by", "why")
-    on = shown("at", gettext_lazy("Quando"))
-    by = shown("actor", gettext_lazy("Chi"))
-    related = ("line__mailbox__address", "line__domain", "line__address", "actor")
-    per_page = 50
-
-    @display(description=gettext_lazy("Da"))
-    def from_state(self, event: OrderEvent) -> str:
-        return STATUSES.get(event.before, NOTHING)
-
-    @display(description=gettext_lazy("A"))
-    def to_state(self, event: OrderEvent) -> str:
-        return STATUSES.get(event.after, NOTHING)
-
-    @display(description=gettext_lazy("Riga"))
-    def line_target(self, event: OrderEvent) -> str:
-        return str(event.line.target) if event.line else _("tutto l'ordine")
-
-
-class CaseInline(ReadOnlyInline):
-    model = Case
-    fields = ("page", "detail", "worth", "opened", "closed", "resolution")
-    opened = shown("opened_at", gettext_lazy("Aperto il"))
-    closed = shown("closed_at", gettext_lazy("Chiuso il"))
-
-    @display(description=gettext_lazy("Importo"))
-    def worth(self, case: Case) -> str:
-        return money(case.amount, case.currency) or NOTHING
-
-    @display(description=gettext_lazy("Caso"))
-    def page(self, case: Case) -> SafeString | str:
-        return link(case)
 
 
 def orders_found(term: str) -> Q:
-    """Orders by number, by the reference of a transfer, by a box's address or by account, as the words look like."""
+    """Orders by number, by the reference of a transfer, by a box's address, by domain or by account, as the words
+    look like. Ids are looked up first, by the beginning of a name, so that each way uses its index.
+    """
     term = term.strip()
+    name = term.lower()
     if "@" in term:
-        addresses = Address.objects.filter(name__startswith=term.lower()).values_list("pk", flat=True)[:MOST_FOUND]
-        owners = User.objects.filter(Q(username=term.lower()) | Q(email=term.lower())).values_list("pk", flat=True)
-        lines = OrderLine.objects.filter(Q(mailbox__address__in=list(addresses)) | Q(address__in=list(addresses)))
-        ids = list(lines.order_by("-order_id").values_list("order_id", flat=True)[:MOST_FOUND])
-        return Q(pk__in=ids) | Q(owner__in=list(owners[:MOST_FOUND]))
+        addresses = list(Address.objects.filter(name__startswith=name).values_list("pk", flat=True)[:MOST_FOUND])
+        owners = User.objects.filter(Q(username=name) | Q(email=name)).values_list("pk", flat=True)
+        return _with_lines(Q(mailbox__address__in=addresses) | Q(address__in=addresses)) | Q(
+            owner__in=list(owners[:MOST_FOUND])
+        )
     named = bank.find_order(term)
-    return Q(pk=named.pk) if named else Q(number__startswith=term.upper())
+    if named:
+        return Q(pk=named.pk)
+    domains = Domain.objects.filter(Q(name__startswith=name) | Q(mail_host__startswith=name))
+    found = list(domains.values_list("pk", flat=True)[:MOST_FOUND])
+    return _with_lines(Q(domain__in=found)) | Q(number__startswith=term.upper())
+
+
+def _with_lines(wanted: Q) -> Q:
+    """The orders of the newest of these lines, as many as one search follows."""
+    lines = OrderLine.objects.filter(wanted).order_by("-order_id")
+    return Q(pk__in=list(lines.values_list("order_id", flat=True)[:MOST_FOUND]))
 
 
 @admin.register(Order)
@@ -174,7 +75,7 @@ class OrderAdmin(OrderActions):
     list_select_related = ("owner",)
     search_fields = ("number",)  # the box to type in; orders_found decides what it searches
     search_help_text = gettext_lazy(
-        "Numero d'ordine, causale del bonifico, indirizzo PEC, username o e-mail dell'account"
+        "Numero d'ordine, causale del bonifico, indirizzo PEC, dominio, username o e-mail dell'account"
     )
     ordering = ("-id",)
     actions_detail = (
@@ -304,26 +205,19 @@ class OrderAdmin(OrderActions):
     )
     def commit(self, request: HttpRequest, object_id: str) -> HttpResponse:
         order = self.found(request, object_id)
-        form = CommitmentForm(request.POST if request.method == "POST" else None)
         why = commitments.refusal(order)
         if why:
             self.message_user(request, why, messages.WARNING)
             return redirect(admin_url(order))
-        if request.method == "POST" and form.is_valid():
-            try:
-                commitments.register(order_id=order.pk, actor=who(request), **form.cleaned_data)
-            except RefusedError as refusal:
-                form.add_error(None, str(refusal))
-            else:
-                sentence = _("Impegno registrato: l'ordine %(order)s è evaso, da incassare.") % {"order": order}
-                self.message_user(request, sentence, messages.SUCCESS)
-                return redirect(admin_url(order))
-        return self.form_page(
-            request,
-            form=form,
-            title=_("Registra un impegno di pagamento"),
-            submit=_("Registra l'impegno ed evadi l'ordine"),
-            obj=order,
+
+        def flow(typed: dict[str, Any]) -> Done:
+            commitments.register(order_id=order.pk, actor=who(request), **typed)
+            sentence = _("Impegno registrato: l'ordine %(order)s è evaso, da incassare.")
+            return Done(admin_url(order), sentence % {"order": order})
+
+        return self.flow_page(
+            request, form=CommitmentForm(posted(request)), flow=flow, title=_("Registra un impegno di pagamento"),
+            submit=_("Registra l'impegno ed evadi l'ordine"), obj=order,
             intro=_(
                 "L'ordine è evaso subito, prima del denaro: la casella si rinnova e i dati della fattura si fissano. "
                 "Quando arriva il bonifico, l'ordine risulta incassato."
@@ -333,36 +227,27 @@ class OrderAdmin(OrderActions):
                 (_("Totale"), euro(order.total)),
                 (_("Senza IVA, con la scissione dei pagamenti"), euro(order.taxable)),
             ],
-        )
+        )  # fmt: skip
 
     @action(description=gettext_lazy("Annulla l'ordine"), url_path="annulla", permissions=["cancel"], icon="cancel")
     def cancel(self, request: HttpRequest, object_id: str) -> HttpResponse:
         order = self.found(request, object_id)
-        form = CancelForm(request.POST if request.method == "POST" else None, order=order)
-        if request.method == "POST" and form.is_valid():
-            try:
-                flows.cancel_order(
-                    order_id=order.pk,
-                    actor=who(request),
-                    despite_transfer=form.cleaned_data.get("despite_transfer", False),
-                    why=form.cleaned_data["reason"],
-                )
-            except RefusedError as refusal:
-                form.add_error(None, str(refusal))
-            else:
-                sentence = _("Ordine %(number)s annullato: la casella si può rinnovare di nuovo.")
-                self.message_user(request, sentence % {"number": order}, messages.SUCCESS)
-                return redirect(admin_url(order))
-        intro = _(
-            "Un pagamento in corso viene prima chiuso presso il gestore. Se risulta incassato, l'ordine non si annulla."
-        )
-        return self.form_page(
-            request,
-            form=form,
-            title=_("Annulla l'ordine %(number)s") % {"number": order},
-            submit=_("Annulla l'ordine"),
-            obj=order,
-            intro=intro,
+
+        def flow(typed: dict[str, Any]) -> Done:
+            flows.cancel_order(
+                order_id=order.pk, actor=who(request), despite_transfer=typed.get("despite_transfer", False),
+                why=typed["reason"],
+            )  # fmt: skip
+            sentence = _("Ordine %(number)s annullato: la casella si può rinnovare di nuovo.")
+            return Done(admin_url(order), sentence % {"number": order})
+
+        return self.flow_page(
+            request, form=CancelForm(posted(request), order=order), flow=flow,
+            title=_("Annulla l'ordine %(number)s") % {"number": order}, submit=_("Annulla l'ordine"), obj=order,
+            intro=_(
+                "Un pagamento in corso viene prima chiuso presso il gestore. Se risulta incassato, l'ordine non si "
+                "annulla."
+            ),
             danger=True,
             facts=[
                 (_("Stato"), order.get_status_display()),
@@ -370,4 +255,4 @@ class OrderAdmin(OrderActions):
                 (_("Account"), order.owner),
                 (_("Bonifico dichiarato"), in_words(order.transfer_declared_on) or _("no")),
             ],
-        )
+        )  # fmt: skip

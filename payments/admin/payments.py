@@ -1,7 +1,5 @@
 """On-line attempts and the webhooks that told of them, to look at: only payments.moves moves them (R18, R22)."""
 
-from typing import Any
-
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -9,14 +7,16 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
-from mailboxes.admin.base import MOST_FOUND, ReadOnlyAdmin, ReadOnlyInline
-from mailboxes.admin.shown import NOTHING, badge, shown
+from mailboxes.admin.base import MOST_FOUND, ReadOnlyAdmin
+from mailboxes.admin.shown import badge, shown
 from payments.models import Payment, PaymentEvent, ProviderEvent
 from pecportal.formats import money
 from renewals.models import Order
 
+from .moves import MoveInline
 from .named import ProviderFilter, named
-from .orders import AllocationInline, CaseInline, orders_found
+from .order_rows import AllocationInline, CaseInline
+from .orders import orders_found
 
 COLOURS = {
     Payment.Status.CREATED: "info",
@@ -29,23 +29,13 @@ COLOURS = {
 }
 
 
-STATUSES: dict[str, Any] = dict(Payment.Status.choices)
-
-
-class PaymentEventInline(ReadOnlyInline):
+class PaymentEventInline(MoveInline):
     model = PaymentEvent
     fields = ("on", "from_state", "to_state", "reason")
+    related = ()
+    states = dict(Payment.Status.choices)
     tab = False
-    on = shown("at", gettext_lazy("Quando"))
     reason = shown("why", gettext_lazy("Perché"))
-
-    @display(description=gettext_lazy("Da"))
-    def from_state(self, event: PaymentEvent) -> str:
-        return STATUSES.get(event.before, NOTHING)
-
-    @display(description=gettext_lazy("A"))
-    def to_state(self, event: PaymentEvent) -> str:
-        return STATUSES.get(event.after, NOTHING)
 
 
 @admin.register(Payment)
@@ -63,7 +53,7 @@ class PaymentAdmin(ReadOnlyAdmin):
     list_filter = ("status", ProviderFilter)
     list_select_related = ("order",)
     search_fields = ("remote_id",)  # the box to type in; see get_search_results
-    search_help_text = gettext_lazy("Id presso il gestore, numero d'ordine, indirizzo PEC o account")
+    search_help_text = gettext_lazy("Id presso il gestore, numero d'ordine, indirizzo PEC, dominio o account")
     ordering = ("-id",)
     inlines = (PaymentEventInline, AllocationInline, CaseInline)
     fieldsets = (

@@ -8,28 +8,26 @@ from django.contrib import admin, messages
 from django.db.models import DecimalField, F, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
-from mailboxes.admin.base import ReadOnlyAdmin, ReadOnlyInline, admin_url, who
+from mailboxes.admin.base import Done, ReadOnlyAdmin, ReadOnlyInline, admin_url, posted, who
 from mailboxes.admin.shown import badge, shown
 from payments import bank
 from payments.models import Allocation, Receipt
 from pecportal import clock
-from pecportal.errors import RefusedError
 from pecportal.formats import day as in_words
 from pecportal.formats import euro, money
 from renewals.models import Order
 
 from .forms import AllocateForm, ReceiptForm
-from .orders import CaseInline
+from .order_rows import CaseInline
 from .sums import left_of, missing_of
 
 
-def result(allocated: bank.Allocated, order: Order) -> tuple[int, str]:
+def result(allocated: bank.Allocated, order: Order) -> tuple[str, int]:
     """What an allocation did, in one sentence, and how loudly to say it."""
     facts = {
         "order": order,
@@ -40,16 +38,16 @@ def result(allocated: bank.Allocated, order: Order) -> tuple[int, str]:
     }
     if allocated.refusal:
         sentence = _("Nulla è stato attribuito all'ordine %(order)s: %(why)s. È aperto un caso per %(left)s.")
-        return messages.WARNING, sentence % facts
+        return sentence % facts, messages.WARNING
     if not allocated.paid:
         sentence = _(
             "Attribuiti %(given)s all'ordine %(order)s: mancano %(missing)s, l'ordine aspetta. È aperto un caso."
         )
-        return messages.WARNING, sentence % facts
+        return sentence % facts, messages.WARNING
     if allocated.left:
         sentence = _("L'ordine %(order)s è pagato. Avanzano %(left)s: è aperto un caso.")
-        return messages.WARNING, sentence % facts
-    return messages.SUCCESS, _("L'ordine %(order)s è pagato con %(given)s.") % facts
+        return sentence % facts, messages.WARNING
+    return _("L'ordine %(order)s è pagato con %(given)s.") % facts, messages.SUCCESS
 
 
 class MatchFilter(admin.SimpleListFilter):
@@ -143,34 +141,22 @@ class ReceiptAdmin(ReadOnlyAdmin):
     def record(self, request: HttpRequest) -> HttpResponse:
         number = request.GET.get("ordine", "").replace("\x00", "")  # PostgreSQL refuses NUL
         order = Order.objects.filter(number=number).first()
-        form = ReceiptForm(request.POST if request.method == "POST" else None, initial=self._initial(order))
-        if request.method == "POST" and form.is_valid():
-            typed = dict(form.cleaned_data)
+
+        def flow(typed: dict[str, Any]) -> Done:
             target = typed.pop("order") or bank.find_order(typed["remittance"])
-            try:
-                receipt, allocated = bank.record_and_match(actor=who(request), order=target, **typed)
-            except RefusedError as refusal:
-                form.add_error(None, str(refusal))
-            else:
-                level, sentence = (
-                    messages.WARNING,
-                    _("La causale non nomina un ordine: è aperto un caso da verificare."),
-                )
-                if allocated is not None and target is not None:
-                    level, sentence = result(allocated, target)
-                recorded = _("Accredito di %(amount)s registrato.") % {
-                    "amount": money(receipt.amount, receipt.currency)
-                }
-                self.message_user(request, f"{recorded} {sentence}", level)
-                return redirect(admin_url(receipt))
-        return self.form_page(
-            request,
-            form=form,
-            title=_("Registra un accredito"),
-            submit=_("Registra l'accredito"),
-            intro=_("Com'è sull'estratto conto. Una volta registrato non si modifica: controlla prima importo e data."),
+            receipt, allocated = bank.record_and_match(actor=who(request), order=target, **typed)
+            recorded = _("Accredito di %(amount)s registrato.") % {"amount": money(receipt.amount, receipt.currency)}
+            sentence, level = _("La causale non nomina un ordine: è aperto un caso da verificare."), messages.WARNING
+            if allocated is not None and target is not None:
+                sentence, level = result(allocated, target)
+            return Done(admin_url(receipt), f"{recorded} {sentence}", level)
+
+        return self.flow_page(
+            request, form=ReceiptForm(posted(request), initial=self._initial(order)), flow=flow,
+            title=_("Registra un accredito"), submit=_("Registra l'accredito"),
             facts=self._facts(order) if order else (),
-        )
+            intro=_("Com'è sull'estratto conto. Una volta registrato non si modifica: controlla prima importo e data."),
+        )  # fmt: skip
 
     @staticmethod
     def _initial(order: Order | None) -> dict[str, object]:
@@ -202,35 +188,21 @@ class ReceiptAdmin(ReadOnlyAdmin):
     )
     def allocate(self, request: HttpRequest, object_id: str) -> HttpResponse:
         receipt = self.found(request, object_id)
-        form = AllocateForm(request.POST if request.method == "POST" else None)
-        if request.method == "POST" and form.is_valid():
-            order = form.cleaned_data["order"]
-            try:
-                allocated = bank.allocate(receipt_id=receipt.pk, order_id=order.pk, actor=who(request))
-            except RefusedError as refusal:
-                form.add_error(None, str(refusal))
-            else:
-                level, sentence = result(allocated, order)
-                self.message_user(request, sentence, level)
-                return redirect(admin_url(receipt))
-        return self.form_page(
-            request,
-            form=form,
-            title=_("Attribuisci a un ordine"),
-            submit=_("Attribuisci"),
-            obj=receipt,
+
+        def flow(typed: dict[str, Any]) -> Done:
+            order = typed["order"]
+            allocated = bank.allocate(receipt_id=receipt.pk, order_id=order.pk, actor=who(request))
+            return Done(admin_url(receipt), *result(allocated, order))
+
+        left, arrived = money(left_of(receipt), receipt.currency), money(receipt.amount, receipt.currency)
+        return self.flow_page(
+            request, form=AllocateForm(posted(request)), flow=flow, title=_("Attribuisci a un ordine"),
+            submit=_("Attribuisci"), obj=receipt,
             intro=_("L'ordine riceve quello che gli manca. Se l'accredito basta, l'ordine risulta pagato subito."),
             facts=[
-                (
-                    _("Da attribuire"),
-                    _("%(left)s di %(all)s")
-                    % {
-                        "left": money(left_of(receipt), receipt.currency),
-                        "all": money(receipt.amount, receipt.currency),
-                    },
-                ),
+                (_("Da attribuire"), _("%(left)s di %(all)s") % {"left": left, "all": arrived}),
                 (_("Data valuta"), in_words(receipt.value_date)),
                 (_("Ordinante"), receipt.payer or "-"),
                 (_("Causale"), receipt.remittance or "-"),
             ],
-        )
+        )  # fmt: skip

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import F, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.safestring import SafeString
@@ -13,12 +12,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
-from mailboxes.admin.base import MOST_COUNTED, ReadOnlyAdmin
+from mailboxes.admin.base import MOST_COUNTED, Done, ReadOnlyAdmin, posted
 from mailboxes.admin.shown import badge, link, shown
 from mailboxes.models import PaidPeriod
 from payments import reconciliation
 from payments.models import Commitment, Difference, Reconciliation
-from pecportal.errors import RefusedError
 from renewals.models import OrderLine
 
 from .forms import ConfirmForm
@@ -95,31 +93,26 @@ class DifferenceAdmin(ReadOnlyAdmin):
 
     @action(description=gettext_lazy("Controlla adesso"), url_path="controlla", permissions=["repair"], icon="refresh")
     def check_now(self, request: HttpRequest) -> HttpResponse:
-        form = ConfirmForm(request.POST if request.method == "POST" else None)
-        if request.method == "POST" and form.is_valid():
+        def flow(_typed: dict[str, Any]) -> Done:
             reconciliation.run()
-            self.message_user(request, _("Controllo fatto."), messages.SUCCESS)
-            return redirect(reverse("admin:payments_difference_changelist"))
-        return self.form_page(
-            request, form=form, title=_("Controlla adesso"), submit=_("Controlla"),
+            return Done(reverse("admin:payments_difference_changelist"), _("Controllo fatto."))
+
+        return self.flow_page(
+            request, form=ConfirmForm(posted(request)), flow=flow, title=_("Controlla adesso"), submit=_("Controlla"),
             intro=_("Legge tutti gli ordini, i pagamenti e le caselle: su un archivio grande può durare minuti."),
         )  # fmt: skip
 
     @action(description=gettext_lazy("Ripara"), url_path="ripara", permissions=["repair"], icon="build")
     def repair(self, request: HttpRequest, object_id: str) -> HttpResponse:
         difference = self.found(request, object_id)
-        form = ConfirmForm(request.POST if request.method == "POST" else None)
-        if request.method == "POST" and form.is_valid():
-            try:
-                reconciliation.repair(difference.pk)
-            except RefusedError as refusal:
-                form.add_error(None, str(refusal))
-            else:
-                reconciliation.run()
-                self.message_user(request, _("Riparazione avviata e controllo rifatto."), messages.SUCCESS)
-                return redirect(reverse("admin:payments_difference_changelist"))
-        return self.form_page(
-            request, form=form, title=_("Ripara"), submit=_("Ripara"), obj=difference,
-            intro=reconciliation.rules()[difference.about].advice,
+
+        def flow(_typed: dict[str, Any]) -> Done:
+            reconciliation.repair(difference.pk)
+            reconciliation.run()
+            return Done(reverse("admin:payments_difference_changelist"), _("Riparazione avviata e controllo rifatto."))
+
+        return self.flow_page(
+            request, form=ConfirmForm(posted(request)), flow=flow, title=_("Ripara"), submit=_("Ripara"),
+            obj=difference, intro=reconciliation.rules()[difference.about].advice,
             facts=[(_("Che cosa non torna"), difference.detail)],
         )  # fmt: skip

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminFileFieldWidget
 
-from mailboxes.admin.base import Done, ReadOnlyAdmin, who
+from mailboxes.admin.base import Done, ReadOnlyAdmin, posted, who
 from mailboxes.admin.shown import badge, shown
 from payments.invoicing import answers, receipts
 from payments.models import SdiReceipt
@@ -110,16 +110,14 @@ class SdiReceiptAdmin(ReadOnlyAdmin):
 
     @action(description=gettext_lazy("Carica una ricevuta"), url_path="carica", permissions=["upload"], icon="upload")
     def upload(self, request: HttpRequest) -> HttpResponse:
-        posted = request.method == "POST"
-        form = UploadForm(request.POST, request.FILES) if posted else UploadForm()
-
         def flow(typed: dict[str, Any]) -> Done:
             file = typed["file"]
             taken = answers.take(name=file.name, content=file.read(), actor=who(request))
             return _told(taken)
 
         return self.flow_page(
-            request, form=form, flow=flow, title=_("Carica una ricevuta di SdI"), submit=_("Carica"),
+            request, form=UploadForm(posted(request), request.FILES or None), flow=flow,
+            title=_("Carica una ricevuta di SdI"), submit=_("Carica"),
             intro=_("Fa la stessa cosa di una ricevuta che arriva da sola. Caricarla due volte non cambia nulla."),
         )  # fmt: skip
 
@@ -132,7 +130,7 @@ class SdiReceiptAdmin(ReadOnlyAdmin):
             return Done(reverse("admin:payments_sdireceipt_changelist"), _("Segnata come vista."))
 
         return self.flow_page(
-            request, form=ConfirmForm(request.POST if request.method == "POST" else None), flow=flow,
+            request, form=ConfirmForm(posted(request)), flow=flow,
             title=_("Segna come vista"), submit=_("L'ho guardata"), obj=receipt,
             intro=_("La toglie da quelle da guardare, e non cambia nessuna fattura."),
         )  # fmt: skip

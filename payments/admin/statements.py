@@ -1,5 +1,7 @@
 """Bank statements for staff: upload, look at what each line will do, then register them all, once (R21b)."""
 
+from typing import Any
+
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -14,7 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminFileFieldWidget
 
-from mailboxes.admin.base import ReadOnlyAdmin, admin_url, who
+from mailboxes.admin.base import Done, ReadOnlyAdmin, admin_url, posted, who
 from mailboxes.admin.shown import NOTHING, badge, link, shown, written
 from payments.models import Allocation, Statement
 from payments.statements import flow
@@ -71,30 +73,22 @@ class StatementAdmin(ReadOnlyAdmin):
         description=gettext_lazy("Carica un estratto conto"), url_path="carica", permissions=["upload"], icon="upload"
     )
     def upload(self, request: HttpRequest) -> HttpResponse:
-        posted = request.method == "POST"
-        form = UploadForm(request.POST, request.FILES) if posted else UploadForm()
-        if posted and form.is_valid():
-            file = form.cleaned_data["file"]
+        def take(typed: dict[str, Any]) -> Done:
+            file = typed["file"]
             try:
                 statement = flow.take(file, name=file.name, size=file.size, actor=who(request))
             except flow.AlreadyTakenError as known:
-                self.message_user(request, str(known), messages.WARNING)
-                return redirect(admin_url(known.statement))
-            except RefusedError as refusal:
-                form.add_error("file", str(refusal))
-            else:
-                sentence = _("File letto. Controlla le righe: non è ancora stato registrato nulla.")
-                self.message_user(request, sentence, messages.SUCCESS)
-                return redirect(admin_url(statement))
-        return self.form_page(
-            request,
-            form=form,
-            title=_("Carica un estratto conto"),
-            submit=_("Leggi il file"),
+                return Done(admin_url(known.statement), str(known), messages.WARNING)
+            sentence = _("File letto. Controlla le righe: non è ancora stato registrato nulla.")
+            return Done(admin_url(statement), sentence)
+
+        return self.flow_page(
+            request, form=UploadForm(posted(request), request.FILES or None), flow=take, beside="file",
+            title=_("Carica un estratto conto"), submit=_("Leggi il file"),
             intro=_(
                 "Il file si legge per intero o si rifiuta. Poi vedi che cosa farà ogni riga, e solo dopo registri."
             ),
-        )
+        )  # fmt: skip
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict | None = None

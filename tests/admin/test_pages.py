@@ -1,6 +1,7 @@
 """Every staff page opens, for staff alone, on few queries, and no POST writes what flows write (A.8, R10, R13)."""
 
 import re
+from decimal import Decimal
 from html import unescape
 
 import pytest
@@ -29,6 +30,8 @@ from payments.models import (
     StoredMethod,
 )
 from renewals.models import Order
+from tests.domains import domain_of, on_domain, place_domain
+from tests.helpers import pay_transfer, place
 
 pytestmark = pytest.mark.django_db
 READ_ONLY = [
@@ -316,6 +319,44 @@ def test_orders_cases_payments_and_holders_are_found_too(staff, world):
     assert "Bruno Bianchi" in holders and "Carla Verdi" not in holders
     receipts = staff.get(reverse(name(Receipt, "changelist")), {"q": "20,00"}).content.decode()
     assert "TROPPO" in receipts and "POCO" not in receipts
+
+
+@pytest.fixture
+def of_domains(make_box, alice, carla, dario) -> dict[str, str]:
+    """Numbers of orders: of a domain, and of what a careless search for its name would find as well."""
+    orders = {}
+    for owner, domain in ((alice, "rossi.example"), (carla, "derossi.example"), (carla, "rossi-example.example")):
+        found = domain_of(owner, domain)
+        on_domain(make_box, found, "info", holder="bruno" if owner == alice else "")
+        orders[domain] = place_domain(found, owner)
+    orders["box"] = place(make_box(alice, "rossi.example"), alice)  # an address that begins like the domain
+    for order in (orders["rossi.example"], orders["derossi.example"]):
+        pay_transfer(order, dario, amount=Decimal("1.00"), reference=order.number)  # too little: a case each
+    return {words: order.number for words, order in orders.items()}
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("rossi.example", {"rossi.example"}),
+        (" ROSSI.Example ", {"rossi.example"}),
+        ("pec.rossi.example", {"rossi.example"}),
+        ("rossi", {"rossi.example", "rossi-example.example"}),
+        ("info@pec.rossi.example", {"rossi.example"}),
+        ("ossi.example", set()),
+        ("rossi_example", set()),
+        ("%", set()),
+        ("rossi.example.it", set()),
+    ],
+)
+def test_orders_and_their_cases_are_found_by_domain(staff, of_domains, query, expected):
+    """By the beginning of its name or of what follows the @, as boxes are: never by a part in the middle."""
+    for model in (Order, Case):
+        with CaptureQueriesContext(connection) as queries:
+            page = staff.get(reverse(name(model, "changelist")), {"q": query}).content.decode()
+        assert [q["sql"] for q in queries if "LIKE '%" in q["sql"]] == []
+        shown = {words for words, number in of_domains.items() if number in page}
+        assert shown == (expected if model is Order else expected - {"rossi-example.example"})
 
 
 def test_open_cases_come_first(staff, world, dario):

@@ -142,6 +142,8 @@ def test_the_page_of_staff(box, dario):
     staff.post(f"/admin/payments/difference/{difference.pk}/ripara/")
     difference.refresh_from_db()
     assert difference.closed_on is not None
+    again = staff.post(f"/admin/payments/difference/{difference.pk}/ripara/")  # from a page opened before
+    assert list(again.context["form"].non_field_errors()) == ["La differenza è già chiusa: non c'è niente da riparare."]
 
 
 def test_a_domain_whose_dates_left_its_periods_and_its_repair(alice, make_box, dario):
