@@ -47,4 +47,5 @@ TIMETABLE: dict[str, tuple[str, dict[str, str] | int]] = {
     "mailboxes: measure the space used": ("mailboxes.tasks.measure_space", 300),
     "lifecycle: what became of letters": ("lifecycle.tasks.read_outcomes", 60),
     "mail: send the queue": ("pecportal.tasks.send_mail", 60),
+    "forget old mails and ended sessions": ("pecportal.tasks.forget", {"minute": "30", "hour": "5"}),
 }

@@ -112,6 +112,9 @@ if DELETION_CAP_COUNT < 0 or not 0 <= DELETION_CAP_PERCENT <= 100:
 CLOCK_MAX_JUMP_DAYS = env.int("CLOCK_MAX_JUMP_DAYS", default=31)  # R28: more since the last run, and the clock is wrong
 TRANSFER_BLACKOUT_DAYS = 15  # R29: transfer is not offered in the last days before deletion
 IDLE_MINUTES = env.int("IDLE_MINUTES", default=30)  # R5
+MAIL_KEEP_DAYS = env.int("MAIL_KEEP_DAYS", default=730)  # R33: how long a mail that was sent stays
+if MAIL_KEEP_DAYS < 1:
+    raise ImproperlyConfigured("MAIL_KEEP_DAYS is a number of days, at least 1.")
 PAYMENT_PROVIDERS = env.list("PAYMENT_PROVIDERS", default=["transfer"] if PRODUCTION else ["sandbox", "transfer"])
 STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
 STRIPE_PUBLISHABLE_KEY = env.str("STRIPE_PUBLISHABLE_KEY", default="")

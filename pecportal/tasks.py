@@ -1,9 +1,9 @@
-"""The mail queue's worker."""
+"""The mail queue's worker, and what is forgotten in time."""
 
 from celery import shared_task
 from django.db import connection
 
-from pecportal import relay
+from pecportal import relay, tidying
 
 MAIL_LOCK = 7053001  # any constant of ours, for pg_try_advisory_lock
 
@@ -25,3 +25,10 @@ def send_mail() -> int:
             return relay.send_queue()
         finally:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [MAIL_LOCK])
+
+
+@shared_task
+def forget() -> None:
+    """Mails long since sent, sessions that ended."""
+    tidying.forget_mails()
+    tidying.forget_sessions()
