@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # Two stages: the first has what is needed to install, the second only what is needed to run.
 
 FROM python:3.12-slim AS build

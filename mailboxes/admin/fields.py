@@ -77,6 +77,7 @@ class PercentField(forms.CharField):
 class DayField(forms.DateField):
     """A date as Italians write it: 31/05/2027, 31-5-2027, 31.5.2027; 2027-05-31 too."""
 
+    FIRST_YEAR = 2000
     widget = UnfoldAdminSingleDateWidget(format="%d/%m/%Y", attrs={"autocomplete": "off"})
     default_error_messages = {
         "required": gettext_lazy("Scrivi la data."),
@@ -88,9 +89,13 @@ class DayField(forms.DateField):
 
     def to_python(self, value: Any) -> date | None:
         day = super().to_python(value)
-        if day is not None and not 2000 <= day.year <= 2100:
+        if day is not None and not self.FIRST_YEAR <= day.year <= 2100:
             raise ValidationError(_("Controlla l'anno: è %(year)s."), params={"year": day.year})
         return day
+
+
+class BirthDateField(DayField):
+    FIRST_YEAR = 1900
 
 
 class AccountField(forms.CharField):

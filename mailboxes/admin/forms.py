@@ -21,7 +21,7 @@ from accounts.fiscal_forms import COUNTRIES, PROVINCES, FiscalIdentityForm
 from mailboxes.hosting import is_hosted
 from mailboxes.models import Domain, Holder, Plan
 
-from .fields import AccountField, DayField
+from .fields import AccountField, BirthDateField, DayField
 
 
 class HolderForm(FiscalIdentityForm):
@@ -43,7 +43,7 @@ class HolderForm(FiscalIdentityForm):
             "country": UnfoldAdminSelectWidget(choices=COUNTRIES),
             "contact_email": UnfoldAdminEmailInputWidget,
         }
-        field_classes: Any = {**FiscalIdentityForm.Meta.field_classes, "birth_date": DayField}
+        field_classes: Any = {**FiscalIdentityForm.Meta.field_classes, "birth_date": BirthDateField}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -1,6 +1,6 @@
 """Price list, plans, VAT, holders, boxes and domains by staff (R6, R12, R13, R26, R32)."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
@@ -183,6 +183,11 @@ def test_a_holder_is_added_to_an_account(staff, alice, dario, account):
     assert LogEntry.objects.get_for_object(holder).get().actor == dario
 
 
+def test_a_holder_may_be_born_before_2000(staff, alice):
+    assert staff.post(ADD_HOLDER, {**NEW, "birth_date": "12/06/1975"}).status_code == 302
+    assert Holder.objects.get().birth_date == date(1975, 6, 12)
+
+
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
@@ -200,6 +205,7 @@ def test_a_holder_is_added_to_an_account(staff, alice, dario, account):
         ({"contact_email": "bruno"}, "contact_email"),
         ({"postal_code": "1"}, "postal_code"),
         ({"province": "ZZ"}, "province"),
+        ({"birth_date": "12/06/0075"}, "birth_date"),
     ],
 )
 def test_bad_holders_get_a_sentence(staff, box, changes, field):

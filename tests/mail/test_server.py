@@ -93,6 +93,7 @@ RIGHT = {"MAIL_DB_PASSWORD": "password", "DOVEADM_KEY": "key"}
         ({**RIGHT, "MAIL_OWNER": "nobody-of-this-name"}, "there is no user nobody-of-this-name"),
         ({**RIGHT, "MAIL_DB_PASSWORD": "a b' ; x"}, "DB_PASSWORD may have letters"),
         ({**RIGHT, "MAIL_TLS_CERT": "/nowhere", "MAIL_TLS_KEY": "/nowhere"}, "cannot be read"),
+        ({**RIGHT, "MAIL_LISTEN": "0.0.0.0"}, "passwords would cross the network in the open"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_starts(environment, sentence):
