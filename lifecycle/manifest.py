@@ -176,6 +176,12 @@ def to_begin(day: date) -> QuerySet[ManifestLine]:
     return ManifestLine.objects.filter(day=day, verdict=Verdict.DELETE, begun_at=None)
 
 
+def forget_after(day: date) -> None:
+    """What a wrong clock wrote of days that have not come. Lines of boxes that were begun stay: they say why."""
+    DeletionStop.objects.filter(day__gt=day, released_at=None).delete()
+    ManifestLine.objects.filter(day__gt=day, begun_at=None).delete()
+
+
 # --- Looked at, nothing written ---------------------------------------------------------------------------------------
 
 

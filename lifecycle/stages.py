@@ -194,10 +194,11 @@ class StageWork:
 
 STAGES: dict[Stage, StageWork] = {
     Stage.EXPIRIES: StageWork(due_expiries, record_expiries, shareable=True),
-    Stage.CHANGES: StageWork(due_changes, start_changes, shareable=True),
     Stage.LAPSES: StageWork(due_lapses, lapse_orders, shareable=True),
     Stage.NOTICES: StageWork(due_notices, owe_notices, shareable=True),
     # After the lapses: no mail names an order that has lapsed.
     Stage.LETTERS: StageWork(due_letters, send_letters, shareable=True),
+    # These two ask the mail system. While it hangs they use up the time of each run: what needs none comes first.
+    Stage.CHANGES: StageWork(due_changes, start_changes, shareable=True),
     Stage.DELETIONS: StageWork(deletion.due_on, deletion.delete_boxes),  # one worker, one cap
 }

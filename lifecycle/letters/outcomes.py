@@ -3,12 +3,15 @@
 import logging
 from datetime import datetime, timedelta
 from datetime import time as clock_time
+from typing import Any
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from post_office.mail import get_queued
 from post_office.models import STATUS, Email
 
 from lifecycle.models import Letter, Notice
+from mailboxes.models.boxes import Phase
 from pecportal import clock, relay
 
 log = logging.getLogger(__name__)
@@ -79,23 +82,34 @@ def take_back_stale() -> int:
     """Take letters of an earlier day that no relay took out of the queue; returns how many. Only while nobody sends.
 
     Their words are of that day ("domani"), and the box may have been renewed: their notices are owed again, and told in
-    today's words, those of many days in one letter, to the addresses that have none yet (R27).
+    today's words, those of many days in one letter, to the addresses that have none yet (R27). The same of letters that
+    leave now and name a box which was renewed, or is being deleted, since they were written.
     """
     midnight = datetime.combine(clock.today(), clock_time.min, clock.ROME)
     taken = 0
-    while found := _take_back(midnight):
-        taken += found
+    for stale in (Q(queued_at__lt=midnight), Q(Exists(_untrue()), mail__in=_leaving())):
+        while found := _take_back(stale):
+            taken += found
     if taken:
-        log.warning("letters: %s of an earlier day were never taken by the relay: written anew", taken)
+        log.warning("letters: %s that the relay had not taken were no longer true: written anew", taken)
     return taken
 
 
-def _take_back(before: datetime) -> int:
+def _leaving() -> list[int]:
+    """The mails of the next batch: whoever sends looks for them the same way, right after this."""
+    return list(get_queued().prefetch_related(None).values_list("pk", flat=True))
+
+
+def _untrue() -> QuerySet[Any]:
+    """The notices of a letter whose box no longer lives until the expiry that they name."""
+    links = Notice.letters.through.objects.filter(letter=OuterRef("pk"))
+    return links.exclude(notice__box__phase=Phase.LIVE, notice__box__expires_on=F("notice__expiry"))
+
+
+def _take_back(which: Q) -> int:
     with transaction.atomic(durable=True):
         stale = Letter.objects.filter(
-            state__in=Letter.WAITING,
-            queued_at__lt=before,
-            mail__status__in=[STATUS.queued, STATUS.requeued],
+            which, state__in=Letter.WAITING, mail__status__in=[STATUS.queued, STATUS.requeued]
         )
         held = stale.select_for_update(no_key=True, skip_locked=True, of=("self",)).order_by("queued_at")
         rows = list(held.values_list("pk", "mail_id")[:BATCH])

@@ -20,10 +20,15 @@ def ensure(role: str, password: str) -> None:
         schema = cursor.fetchone()
         if schema is None:
             raise ValueError("there are no views yet: run the migrations first")
-        cursor.execute("SELECT rolsuper FROM pg_roles WHERE rolname = %s", [role])
+        cursor.execute(FOUND, [role])
         found = cursor.fetchone()
         if found is not None and (found[0] or role == connection.settings_dict["USER"]):
             raise ValueError(f"the role {role} can do everything: name another one")
+        if found is not None and found[1]:
+            raise ValueError(
+                f"the role {role} can do more than read the views (it owns something, is a member of another role, or "
+                "may copy the database): name another one"
+            )
         if found is None:
             cursor.execute(sql.SQL("CREATE ROLE {}").format(name))
         # The server gets the hash only: a password written out would stand in its log.
@@ -36,6 +41,14 @@ def ensure(role: str, password: str) -> None:
             cursor.execute(text)
 
 
+# What no statement below takes away: whose rights it may take on, what it owns in any database, row security, copies.
+FOUND = """
+SELECT rolsuper, rolreplication OR rolbypassrls
+    OR EXISTS (SELECT FROM pg_auth_members WHERE member = role.oid)
+    OR EXISTS (SELECT FROM pg_shdepend
+               WHERE refclassid = 'pg_authid'::regclass AND refobjid = role.oid AND deptype = 'o')
+FROM pg_roles role WHERE rolname = %s
+"""
 STATEMENTS = (
     "ALTER ROLE {role} WITH LOGIN NOCREATEDB NOCREATEROLE NOINHERIT PASSWORD {password}",
     "ALTER ROLE {role} IN DATABASE {database} SET default_transaction_read_only = on",

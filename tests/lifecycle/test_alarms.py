@@ -47,7 +47,7 @@ def test_a_late_run_is_told_once_and_cleared_once(quiet, today):
     for hour in (2, 3, 12):
         with rome(today, hour, days=1):
             alarms.watch()
-    assert on() == {"late": f"{tomorrow}: expiries, changes, lapses, notices, letters, deletions"}
+    assert on() == {"late": f"{tomorrow}: expiries, lapses, notices, letters, changes, deletions"}
     assert mails() == ["Allarme: Il giro giornaliero è in ritardo"]
     with rome(today, 0, 30, days=2):
         alarms.watch()

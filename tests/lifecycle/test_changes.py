@@ -1,5 +1,6 @@
 """Downgrades on their day (R7)."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
@@ -8,7 +9,8 @@ from django.db import transaction
 from post_office.models import Email
 
 from lifecycle import flows, stages
-from lifecycle.models import LifecycleRun
+from lifecycle.models import LifecycleRun, Notice
+from lifecycle.work import OutOfTimeError
 from mailboxes.flows import order_capacity
 from mailboxes.models import BoxEvent, Mailbox
 from mailboxes.platform.local import LocalPlatform
@@ -134,3 +136,19 @@ def test_a_mail_system_that_does_not_answer_for_one_box_stops_no_other(smaller, 
     assert [plan_of(b) for b in (bad, good)] == [("pro", 2, 3), ("standard", 1, 0)]
     assert numbers() == (2, 1, 1, 0)
     assert f"box {bad.pk}: OSError" in caplog.text and "@" not in caplog.text
+
+
+def test_a_mail_system_that_hangs_keeps_no_warning_from_being_told(smaller, make_box, alice, today, monkeypatch):
+    """Each question waits a minute for its answer: the time of every run is over before the changes are through."""
+    smaller("una", 0, today)
+    make_box(alice, "scade", expires_in=7)
+    hung = []
+
+    def hang(work):
+        hung.append(work.run.day)
+        raise OutOfTimeError
+
+    monkeypatch.setitem(stages.STAGES, stages.Stage.CHANGES, replace(stages.STAGES[stages.Stage.CHANGES], work=hang))
+    for _again in range(2):
+        flows.run_day(seconds=60)
+    assert hung and Notice.objects.filter(state="told").count() == 2

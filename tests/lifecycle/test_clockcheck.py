@@ -9,10 +9,11 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from post_office.models import Email
 
-from lifecycle import alarms, clockcheck, flows, tasks
-from lifecycle.models import Alarm, LifecycleRun
+from lifecycle import alarms, clockcheck, flows, holds, tasks
+from lifecycle.models import Alarm, DeletionStop, LifecycleRun, ManifestLine
 from mailboxes.models import BoxEvent, Mailbox
 from pecportal import clock
+from tests.lifecycle.deletions import warn_twice
 
 pytestmark = pytest.mark.django_db
 REAL = clockcheck.database_clock
@@ -117,6 +118,20 @@ def test_a_clock_that_went_back_stops_until_somebody_says_that_it_is_right_now(m
     with at(20):
         flows.run_day()
     assert len(begun()) == 21
+
+
+def test_a_stop_of_a_day_that_has_not_come_is_forgotten_too(make_box, alice, dario, settings, today):
+    """Or nobody could release a day until that one is over, and that one would have the lines of today."""
+    settings.DELETION_CAP_COUNT, settings.DELETION_CAP_PERCENT = 0, 0
+    box = make_box(alice, "persa", expires_in=-100)
+    warn_twice(box)
+    with at(20):
+        flows.run_day()
+    command("--accept-clock")
+    stop = DeletionStop.objects.get(day=today)
+    holds.ask_release(stop_id=stop.pk, actor=dario, why="giusto")
+    holds.release_stop(stop_id=stop.pk, actor=alice)
+    assert set(ManifestLine.objects.values_list("day", flat=True)) == {today}
 
 
 @pytest.mark.parametrize(("minutes", "stops"), [(-16, True), (-15, False), (0, False), (15, False), (16, True)])

@@ -219,6 +219,22 @@ def test_renewed_while_the_letter_waited(make_box, alice, smtp, today):
     assert set(states().values()) == {"replaced"} and not Email.objects.exists()
 
 
+def test_renewed_on_the_day_before_the_letter_left(make_box, alice, smtp, today):
+    """Whoever has just paid and then reads that the box expires pays a second time: of a digest the others are told."""
+    renewed, other = (make_box(alice, name, expires_in=30) for name in ("prima", "altra"))
+    flows.run_day()
+    Mailbox.objects.filter(pk=renewed.pk).update(
+        expires_on=today + timedelta(days=395), delete_from=today + timedelta(days=486)
+    )
+    send_mail()
+    assert not [subject for _to, subject in smtp.told if "prima@" in subject or "2 caselle" in subject]
+    flows.run_day()
+    send_mail()
+    assert noticed() == [(other.address.name, -30, "told"), (renewed.address.name, -30, "moot")]
+    assert sorted(to for to, _subject in smtp.told) == [HOLDER, ALICE]
+    assert all("altra@pec.example" in subject for _to, subject in smtp.told)
+
+
 # --- Killed, twice, at once -------------------------------------------------------------------------------------------
 
 

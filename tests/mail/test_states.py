@@ -154,6 +154,8 @@ def test_nobody_sends_as_another_box_or_without_signing_in(mail_servers, box, ma
     other = make_box(alice, "altra")
     code, text = mail_servers.submit(box.address.name, PASSWORD, to="a@b.example", sender=other.address.name)
     assert (code, text[:5]) == (553, "5.7.1")
+    code, text = mail_servers.submit(box.address.name, PASSWORD, to="a@b.example", sender="")
+    assert (code, text[:5]) == (550, "5.7.1"), "without a sender it would go under any name that its From says"
     assert mail_servers.submit(box.address.name, "sbagliata", to="a@b.example")[0] == 535
     assert mail_servers.deliver("a@altrove.example")[0] == 554  # no open relay
     with smtplib.SMTP("127.0.0.1", mail_servers.ports["submission"]) as connection:

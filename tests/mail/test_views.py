@@ -118,6 +118,28 @@ def test_a_role_of_everything_is_refused_and_a_missing_password_too(settings, tr
         call_command("mail_role")
 
 
+@pytest.mark.parametrize(
+    "more",
+    ["GRANT pg_read_all_data TO {role}", "ALTER ROLE {role} BYPASSRLS", "ALTER ROLE {role} REPLICATION",
+     "ALTER TABLE accounts_user OWNER TO {role}"],
+)  # fmt: skip
+def test_a_role_that_can_do_more_is_refused(settings, role, more):
+    """Named by mistake, another program's role would give the mail servers all that it may read."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_user")
+        (owner,) = cursor.fetchone()
+        cursor.execute(more.format(role=settings.MAIL_DB_ROLE))
+        try:
+            with pytest.raises(CommandError, match="can do more"):
+                call_command("mail_role")
+        finally:
+            cursor.execute(
+                f"ALTER TABLE accounts_user OWNER TO {owner}; REVOKE pg_read_all_data FROM {settings.MAIL_DB_ROLE};"
+                f" ALTER ROLE {settings.MAIL_DB_ROLE} NOBYPASSRLS NOREPLICATION"
+            )
+    call_command("mail_role", verbosity=0)
+
+
 # --- The views --------------------------------------------------------------------------------------------------------
 
 
