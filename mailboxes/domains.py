@@ -81,6 +81,8 @@ def restore_dates(*, domain_id: int, today: date) -> None:
             return
         before = domain.expires_on
         least = today + timedelta(days=settings.GRACE_DAYS)
+        if domain.delete_from is not None and expiry > domain.expires_on:  # whatever became of GRACE_DAYS (R13)
+            least = max(least, domain.delete_from)
         delete_from = rules.deletion_day(expiry, grace_days=domain.grace_days, not_before=least)
         domain.expires_on, domain.delete_from = expiry, delete_from
         domain.save(update_fields=["expires_on", "delete_from"])

@@ -168,9 +168,10 @@ def restore_dates(*, box_id: int, today: date) -> None:
         if domain is not None:
             delete_from = domain.delete_from
         else:
-            delete_from = rules.deletion_day(
-                expiry, grace_days=settings.GRACE_DAYS, not_before=today + timedelta(days=settings.GRACE_DAYS)
-            )
+            least = today + timedelta(days=settings.GRACE_DAYS)
+            # An expiry that does not come earlier brings no earlier deletion either, however GRACE_DAYS changed (R13).
+            least = max(least, box.delete_from) if expiry >= box.expires_on else least
+            delete_from = rules.deletion_day(expiry, grace_days=settings.GRACE_DAYS, not_before=least)
         if (box.expires_on, box.delete_from) == (expiry, delete_from):
             return
         before = box.expires_on

@@ -8,6 +8,7 @@ import pytest
 import time_machine
 from django.test import Client
 
+from mailboxes import reversals
 from mailboxes.models import Domain, Mailbox, PaidPeriod
 from payments import bank, giving_back, reconciliation, recording
 from payments.models import Allocation, Commitment, Difference, Payment, ProviderEvent, Reconciliation
@@ -112,6 +113,16 @@ def test_a_box_whose_date_is_not_that_of_its_periods(box, days):
     after = Mailbox.objects.get()
     assert after.expires_on == box.expires_on
     assert after.delete_from >= box.delete_from
+
+
+def test_a_repair_after_fewer_days_of_grace_brings_no_deletion_nearer(box, settings):
+    """R13: an expiry that was written too early comes back, and the day of deletion that was shown stays."""
+    shown = box.delete_from
+    Mailbox.objects.filter(pk=box.pk).update(expires_on=box.expires_on - timedelta(days=3))
+    settings.GRACE_DAYS = 30
+    reversals.restore_dates(box_id=box.pk, today=clock.today())
+    repaired = Mailbox.objects.get(pk=box.pk)
+    assert (repaired.expires_on, repaired.delete_from) == (box.expires_on, shown)
 
 
 def test_a_receipt_that_pays_nothing_for_two_days(dario):
