@@ -69,7 +69,7 @@ class InvoiceActions(ReadOnlyAdmin):
             found.add("correct")
         if invoice.state == State.REJECTED:
             found.add("replace")
-        if invoice.kind == Invoice.Kind.INVOICE and invoice.state in Invoice.AT_SDI and self._left(invoice) > 0:
+        if invoice.kind == Invoice.Kind.INVOICE and invoice.state in Invoice.ISSUED and self._left(invoice) > 0:
             found.add("credit")
         return found
 

@@ -103,6 +103,9 @@ class Invoice(models.Model):
         {State.SENT, State.DELIVERED, State.UNDELIVERED, State.ACCEPTED, State.REFUSED, State.IMPOSSIBLE}
     )
 
+    # What is issued for certain: a file that SdI has not answered may still be rejected, and count as never issued.
+    ISSUED = AT_SDI - {State.SENT}
+
     class Reason(models.TextChoices):
         """Why a document waits for the bookkeeper."""
 

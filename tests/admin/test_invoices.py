@@ -104,7 +104,7 @@ BUTTONS = {
     State.UNKNOWN: {"copia.pdf", "fattura.xml", "partita", "non-partita"},
     State.REJECTED: {"copia.pdf", "fattura.xml", "correggi", "sostituisci"},
     State.REFUSED: {"copia.pdf", "fattura.xml", "correggi", "storna"},
-    State.SENT: {"copia.pdf", "fattura.xml", "storna"}, State.DELIVERED: {"copia.pdf", "fattura.xml", "storna"},
+    State.SENT: {"copia.pdf", "fattura.xml"}, State.DELIVERED: {"copia.pdf", "fattura.xml", "storna"},
     State.REPLACED: {"copia.pdf", "fattura.xml"},
 }  # fmt: skip
 
