@@ -65,6 +65,8 @@ class InvoiceActions(ReadOnlyAdmin):
                 found.add("elsewhere")
         if invoice.state == State.UNKNOWN:
             found |= {"it_went", "it_did_not_go"}
+        if sending.is_unanswered(invoice):
+            found.add("it_did_not_go")
         if invoice.state in (State.REJECTED, State.REFUSED):
             found.add("correct")
         if invoice.state == State.REJECTED:

@@ -120,6 +120,18 @@ def test_buttons_only_where_they_can_do_something(staff, given, state, wanted):
     assert Invoice.objects.get().state == state
 
 
+def test_what_sdi_does_not_answer_for_a_week_is_in_the_queue_and_can_be_sent_again(staff, given):
+    invoice = issued(given(), number=1, state=State.SENT)
+    attempt = Transmission.objects.create(
+        invoice=invoice, file_name=invoice.file_name, road="folder", outcome="sent", begun_at=clock.now()
+    )
+    assert (listed(staff.get(LIST)), "non-partita" in buttons(staff, invoice)) == ([], False)
+    Transmission.objects.filter(pk=attempt.pk).update(begun_at=clock.now() - timedelta(7))
+    assert (listed(staff.get(LIST)), "non-partita" in buttons(staff, invoice)) == ([1], True)
+    staff.post(page(invoice, "it_did_not_go"), {})
+    assert Invoice.objects.get().state == State.READY
+
+
 @pytest.mark.parametrize("state", State)
 def test_every_state_says_what_to_do(staff, given, state):
     invoice = issued(given(), number=1, state=state)
