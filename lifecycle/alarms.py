@@ -79,7 +79,10 @@ WORDS: "dict[str, tuple[StrOrPromise, StrOrPromise]]" = {
     ),
     SDI: (
         gettext_lazy("Invii a SdI da verificare"),
-        gettext_lazy("Guarda gli invii senza esito certo, quelli che non partono e le ricevute non riconosciute."),
+        gettext_lazy(
+            "Guarda gli invii senza esito certo o senza risposta, quelli che non partono e le ricevute "
+            "non riconosciute."
+        ),
     ),
 }
 

@@ -66,11 +66,13 @@ class InvoiceActions(ReadOnlyAdmin):
                 found.add("elsewhere")
         if invoice.state == State.UNKNOWN:
             found |= {"it_went", "it_did_not_go"}
+        if sending.is_unanswered(invoice):
+            found.add("it_did_not_go")
         if invoice.state in (State.REJECTED, State.REFUSED):
             found.add("correct")
         if invoice.state == State.REJECTED:
             found.add("replace")
-        if invoice.kind == Invoice.Kind.INVOICE and invoice.state in Invoice.AT_SDI and self._left(invoice) > 0:
+        if invoice.kind == Invoice.Kind.INVOICE and invoice.state in Invoice.ISSUED and self._left(invoice) > 0:
             found.add("credit")
         return found
 

@@ -64,7 +64,8 @@ def advice(invoice: Invoice) -> str:
         State.SENDING: _("Niente: l'invio è in corso."),
         State.UNKNOWN: _("Guarda nella PEC verso SdI o dall'intermediario se il file è partito, e dillo qui. "
                          "Da sola non si reinvia."),
-        State.SENT: _("Niente: si aspetta la ricevuta di SdI."),
+        State.SENT: _("Si aspetta la ricevuta di SdI. Se manca da più di una settimana, cercala nella PEC o "
+                      "dall'intermediario e caricala; se il file non è mai arrivato a SdI, «Non è partita»."),
         State.REJECTED: _("Correggi e reinvia con lo stesso numero entro %(day)s; dopo, sostituisci.")
         % {"day": il(invoice.due_on)},
         State.REFUSED: _("Leggi perché l'ente l'ha rifiutata; poi correggila e reinviala, o fai una nota di credito."),

@@ -18,7 +18,7 @@ from unfold.decorators import action, display
 from mailboxes.admin.base import MOST_COUNTED, MOST_FOUND, posted
 from mailboxes.admin.fields import DayField
 from mailboxes.admin.shown import NOTHING, badge, link, shown
-from payments.invoicing import register
+from payments.invoicing import register, sending
 from payments.invoicing.shown import by_number
 from payments.models import Invoice
 from pecportal import clock
@@ -48,7 +48,7 @@ class QueueFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         return {
-            QUEUE: queryset.filter(state__in=Invoice.FOR_STAFF),
+            QUEUE: queryset.filter(for_staff()),
             TO_SEND: queryset.filter(state__in=Invoice.NOT_AT_SDI),
             LATE: queryset.filter(late(clock.today())),
             ALL: queryset,
@@ -61,6 +61,11 @@ def asked_for(request: HttpRequest) -> str:
     if wanted in (TO_SEND, LATE, ALL):
         return wanted
     return ALL if request.GET.get("q") or request.GET.get("state__exact") else QUEUE
+
+
+def for_staff() -> Q:
+    """What waits for a person: also what SdI has not answered for days, of which only its own silence tells."""
+    return Q(state__in=Invoice.FOR_STAFF) | sending.unanswered(clock.now())
 
 
 def late(today: date) -> Q:
@@ -137,7 +142,7 @@ class InvoiceAdmin(InvoiceActions):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """How many wait, and how many are late, on top."""
-        waiting = _count(Q(state__in=Invoice.FOR_STAFF))
+        waiting = _count(for_staff())
         told = ngettext("%(n)s documento da sistemare", "%(n)s documenti da sistemare", waiting) % {"n": waiting}
         if overdue := _count(late(clock.today())):
             told += ngettext(", %(n)s in ritardo verso SdI", ", %(n)s in ritardo verso SdI", overdue) % {"n": overdue}

@@ -90,7 +90,7 @@ def _apply(invoice: Invoice, said: Said, *, actor: User | None) -> bool:
         return False
     if said.of_file != invoice.file_name:  # of an earlier file: a correction has taken its place
         return said.kind == Kind.REJECTED
-    if said.kind == Kind.REJECTED and set(said.codes) & DUPLICATE and invoice.transmissions.count() > 1:
+    if said.kind == Kind.REJECTED and set(said.codes) & DUPLICATE and _times(invoice) > 1:
         return False  # it went twice: the answer to the first counts, and this one tells staff so
     _it_went(invoice)
     if invoice.state in KNOWN_BETTER[to]:
@@ -107,6 +107,11 @@ def _apply(invoice: Invoice, said: Said, *, actor: User | None) -> bool:
     if to == State.UNDELIVERED and invoice.format == Invoice.Format.PRIVATE:
         _say_where_it_is(invoice)
     return True
+
+
+def _times(invoice: Invoice) -> int:
+    """How often its file may have gone; files that a correction took the place of are others."""
+    return invoice.transmissions.filter(file_name=invoice.file_name).count()
 
 
 def _say_where_it_is(invoice: Invoice) -> None:

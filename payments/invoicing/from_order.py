@@ -34,6 +34,10 @@ class NotInvoiceableError(Exception):
     """The order has nothing to invoice, or not yet; the message is for the log."""
 
 
+class NothingLeftError(NotInvoiceableError):
+    """All that was paid for has gone back before it was given."""
+
+
 def operation_day(order: Order) -> date:
     """The day of the operation for VAT (art. 6 DPR 633/1972): when the money came; of a commitment its fulfilment."""
     moment = order.paid_at or order.fulfilled_at
@@ -64,7 +68,7 @@ def draft(
         raise NotInvoiceableError(f"order {order.number} has no billing data")
     lines = [line for line in order.lines.all() if line.status not in NOT_GIVEN]
     if not lines:
-        raise NotInvoiceableError(f"order {order.number} gave nothing")
+        raise NothingLeftError(f"order {order.number} gave nothing")
     commitment: Commitment | None = getattr(order, "commitment", None)
     split = commitment is not None and commitment.split_payment
     sums = _sums(order)

@@ -18,10 +18,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import BillingProfile, InvoiceAddressee, User
-from payments.invoicing import checks, configuration, numbering, rows, signing, states
+from payments.invoicing import checks, configuration, numbering, rows, schema_check, signing, states
 from payments.invoicing.checks import Finding
 from payments.invoicing.document import Document
-from payments.invoicing.from_order import NotInvoiceableError, draft, operation_day
+from payments.invoicing.from_order import NothingLeftError, NotInvoiceableError, draft, operation_day
 from payments.invoicing.xml import numbered
 from payments.models import Invoice
 from pecportal import clock, mail
@@ -69,6 +69,12 @@ def examine(build: Callable[[], Document], *, money_on: date) -> Examined:
     """Whether a document may be sent today."""
     try:
         document = build()
+    except NothingLeftError:
+        sentence = (
+            "Il denaro è tornato al cliente: non c'è più niente da fatturare. "
+            "Se è senza numero, chiudila con «Emessa fuori da qui»."
+        )
+        return Examined(None, None, Reason.REJECTABLE, (Finding("", sentence, ""),))
     except NotInvoiceableError:
         return Examined(None, None, Reason.NO_DATA, (Finding("", "Mancano i dati di fatturazione.", ""),))
     if document.split_payment and not configuration.split_payment_holds(money_on):
@@ -192,10 +198,14 @@ def made(
 
 
 def put_file(invoice: Invoice, xml: bytes, *, progressive: str, why: str, actor: User | None = None) -> None:
-    """Give an invoice (locked) its file: to be signed if it is for a public body, else ready to go."""
-    to = State.TO_SIGN if invoice.format == Invoice.Format.PUBLIC_BODY else State.READY
+    """Give an invoice (locked) its file: to be signed if it is for a public body, else ready to go.
+
+    The file says which: with corrected data a customer may be a body now that was none.
+    """
+    form = schema_check.parse(xml).get("versione")
+    to = State.TO_SIGN if form == Invoice.Format.PUBLIC_BODY else State.READY
     name = f"IT{configuration.transmitter()}_{progressive}.xml"
-    states.move(invoice, to, why=why, actor=actor, xml=xml, file_name=name, reason="", detail="")
+    states.move(invoice, to, why=why, actor=actor, xml=xml, file_name=name, format=form, reason="", detail="")
 
 
 def sign(invoice: Invoice) -> Invoice:

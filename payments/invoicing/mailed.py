@@ -4,7 +4,7 @@ import email
 import email.policy
 from dataclasses import dataclass
 
-from payments.invoicing.receipts import NAME
+from payments.invoicing.receipts import NAME, ZIP_NAME
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ def receipts_in(raw: bytes) -> list[Attached]:
     found = []
     for part in message.walk():
         name = part.get_filename() or ""
-        if part.is_multipart() or not NAME.fullmatch(name):
+        if part.is_multipart() or not (NAME.fullmatch(name) or ZIP_NAME.fullmatch(name)):
             continue
         content = part.get_payload(decode=True)
         if isinstance(content, bytes) and content:

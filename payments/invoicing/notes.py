@@ -21,8 +21,8 @@ from renewals.pricing import CENT
 
 
 def invoice_of(order_id: int) -> Invoice | None:
-    """The live invoice of an order, if SdI has it: only then is there something to correct."""
-    live = Invoice.objects.live().filter(order=order_id, kind=Invoice.Kind.INVOICE, state__in=Invoice.AT_SDI)
+    """The live invoice of an order, if SdI says that it is one: only then is there something to correct."""
+    live = Invoice.objects.live().filter(order=order_id, kind=Invoice.Kind.INVOICE, state__in=Invoice.ISSUED)
     return live.select_related("order__owner", "order__billing", "buyer").first()
 
 
@@ -34,17 +34,34 @@ def owed(invoice: Invoice) -> Decimal:
 
 
 def issue_note(refund_id: int) -> Invoice | None:
-    """The credit note of a refund, once. None: there is nothing to credit, or not yet (SdI has no invoice of it)."""
+    """The credit note of a refund, once. None: nothing to credit, or not yet (SdI has not taken the invoice)."""
     refund = Refund.objects.get(pk=refund_id)
     if refund.status != Refund.Status.DONE or refund.order_id is None or refund.done_at is None:
         return None
-    return _issue(refund.order_id, refund=refund, most=refund.amount, why=_("rimborso"), actor=None)
+    return _issue(refund.order_id, refund=refund, most=_invoiced_part(refund), why=_("rimborso"), actor=None)
+
+
+def _invoiced_part(refund: Refund) -> Decimal:
+    """EUR of a refund (done) that its order's invoice has: what was never invoiced went back first, then the rest.
+
+    Whatever the order in which refunds are looked at, each note is of its own money, and has its day.
+    """
+    invoice = invoice_of(refund.order_id) if refund.order_id else None
+    if invoice is None:
+        return Decimal(0)
+    done = Refund.objects.filter(order=refund.order_id, status=Refund.Status.DONE).order_by("done_at", "id")
+    upto = Decimal(0)
+    for each in done:
+        upto += each.amount
+        if each.pk == refund.pk:
+            break
+    return min(refund.amount, upto - (invoice.order.amount_due - invoice.due))
 
 
 def credit(*, invoice_id: int, amount: Decimal, actor: User, why: str) -> Invoice:
     """Staff credit part of an invoice for which no refund does it (an order taken back that was never collected).
 
-    Raises RefusedError: SdI has no such invoice, or less of it is left.
+    Raises RefusedError: SdI has not taken the invoice yet, or less of it is left.
     """
     invoice = Invoice.objects.select_related("order").get(pk=invoice_id, kind=Invoice.Kind.INVOICE)
     if not amount.is_finite() or amount <= 0 or amount != amount.quantize(CENT):
@@ -80,7 +97,7 @@ def _issue(order_id: int, *, refund: Refund | None, most: Decimal, why: str, act
     with transaction.atomic(durable=True):
         Order.objects.locked().get(pk=order_id)  # one note at a time: the second sees what the first credits
         again = Invoice.objects.get(pk=invoice.pk)
-        if again.state not in Invoice.AT_SDI or rows.credited(again) != before:
+        if again.state not in Invoice.ISSUED or rows.credited(again) != before:
             return None
         if refund and Invoice.objects.live().filter(refund=refund).exists():
             return None

@@ -5,7 +5,10 @@ by the local names of their elements; their signature is not looked at, because 
 provider's own mailbox, folder, or staff.
 """
 
+import io
 import re
+import zipfile
+import zlib
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -27,6 +30,9 @@ ROOTS = {
     "AttestazioneTrasmissioneFattura": Kind.IMPOSSIBLE,
 }
 NAME = re.compile(r"[A-Z]{2}[A-Z0-9]{2,28}_[A-Za-z0-9]{1,5}_(RC|NS|MC|NE|DT|AT|MT|EC|SE)_[A-Za-z0-9]{1,3}\.xml(\.p7m)?")
+# An AT comes in a ZIP with the invoice beside it (specifications of the format, annex B-1, 1.8.4).
+ZIP_NAME = re.compile(r"[A-Z]{2}[A-Z0-9]{2,28}_[A-Za-z0-9]{1,5}_AT_[A-Za-z0-9]{1,3}\.zip")
+ZIP = b"PK\x03\x04"
 ANSWERS = {"EC01": "accettata", "EC02": "rifiutata"}
 
 
@@ -55,6 +61,8 @@ def read(content: bytes) -> Said:
     """Read a receipt. Raises UnreadableError: too large, no XML, with a DTD, another kind of message, no file named."""
     if len(content) > MOST:
         raise UnreadableError("è più grande di 1 MB")
+    if content.startswith(ZIP):
+        content = _out_of_zip(content)
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
     try:
         root = etree.fromstring(content, parser)
@@ -78,6 +86,22 @@ def read(content: bytes) -> Said:
         codes=tuple(code[:10] for code, _text in errors if code), answer=answer[:4],
         detail=_detail(root, errors, answer),
     )  # fmt: skip
+
+
+def _out_of_zip(content: bytes) -> bytes:
+    """The receipt in a ZIP, by its name; no more of it is unpacked than a receipt may have."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for entry in archive.infolist():
+                if NAME.fullmatch(entry.filename) and entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    with archive.open(entry) as opened:
+                        found = opened.read(MOST + 1)
+                    if len(found) > MOST:
+                        raise UnreadableError("è più grande di 1 MB")
+                    return found
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
+        raise UnreadableError("non è uno ZIP leggibile") from error
+    raise UnreadableError("è uno ZIP senza una ricevuta di SdI")
 
 
 def _all(root: etree._Element, name: str) -> list[etree._Element]:

@@ -6,10 +6,10 @@ whether a file went, staff look (their mailbox, the intermediary's program) and 
 
 import logging
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Exists, Max, OuterRef, Q
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -24,6 +24,7 @@ from pecportal.errors import RefusedError
 log = logging.getLogger(__name__)
 State, Outcome = Invoice.State, Transmission.Outcome
 AT_MOST = timedelta(hours=1)  # between two attempts: the law counts days
+UNANSWERED = timedelta(days=7)  # SdI answers within five, whatever it has to say
 ABANDONED = timedelta(minutes=15)  # longer than any attempt lives: whoever made it is dead
 
 
@@ -107,8 +108,32 @@ def it_went(*, invoice_id: int, actor: User) -> None:
     _end(_unknown(invoice_id), Outcome.SENT, said=_("è partita: verificato a mano"), actor=actor)
 
 
+def unanswered(now: datetime) -> Q:
+    """Invoices that were sent, and of which SdI has said nothing for days: lost on the way, or their receipt was."""
+    attempts, since = Transmission.objects.filter(invoice=OuterRef("pk")), now - UNANSWERED
+    before, lately = Exists(attempts.filter(begun_at__lt=since)), Exists(attempts.filter(begun_at__gte=since))
+    return Q(before, ~lately, state=State.SENT)
+
+
+def is_unanswered(invoice: Invoice) -> bool:
+    return invoice.state == State.SENT and Invoice.objects.filter(unanswered(clock.now()), pk=invoice.pk).exists()
+
+
 def it_did_not_go(*, invoice_id: int, actor: User) -> None:
-    """Staff looked: it did not go, and is sent again under the same name, so SdI would refuse a second one (00002)."""
+    """Staff looked: it did not go, and is sent again under the same name, so SdI would refuse a second one (00002).
+
+    Of an attempt that nobody knows of, or of one that SdI has not answered for days. Raises RefusedError.
+    """
+    with transaction.atomic(durable=True):
+        invoice = Invoice.objects.locked().get(pk=invoice_id)
+        if is_unanswered(invoice):
+            said = _("SdI non l'ha ricevuta: verificato a mano")
+            newest = invoice.transmissions.last()
+            assert newest is not None
+            newest.outcome, newest.detail = Outcome.FAILED, said
+            newest.save(update_fields=["outcome", "detail"])
+            states.move(invoice, State.READY, why=said, actor=actor)
+            return
     _end(_unknown(invoice_id), Outcome.FAILED, said=_("non è partita: verificato a mano"), actor=actor)
 
 

@@ -32,9 +32,9 @@ def orders_to_invoice(*, since: datetime | None = None) -> QuerySet[Order]:
 
 
 def refunds_to_credit(*, since: datetime | None = None) -> QuerySet[Refund]:
-    """Refunds that were done, of orders whose invoice SdI has, without a credit note."""
+    """Refunds that were done, of orders whose invoice SdI has taken, without a credit note."""
     at_sdi = Invoice.objects.live().filter(
-        order=OuterRef("order"), kind=Invoice.Kind.INVOICE, state__in=Invoice.AT_SDI
+        order=OuterRef("order"), kind=Invoice.Kind.INVOICE, state__in=Invoice.ISSUED
     )  # fmt: skip
     done = Refund.objects.filter(Exists(at_sdi), status=Refund.Status.DONE)
     if since is not None:

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from payments.invoicing import numbering, sweeps
+from payments.invoicing import numbering, sending, sweeps
 from payments.models import Invoice, InvoiceCounter, InvoiceEvent, Refund, SdiReceipt
 from renewals.models import Order
 
@@ -30,11 +30,11 @@ def undecided(now: datetime) -> QuerySet[Order]:
 
 
 def stuck_on_the_way(now: datetime) -> QuerySet[Invoice]:
-    """Files of which nobody knows whether they went, and files that are ready for an hour and do not go."""
+    """Files that may have gone, that are ready and have not gone for an hour, that SdI does not answer for days."""
     since = now - WAITS_TOO_LONG
     ready = InvoiceEvent.objects.filter(invoice=OuterRef("pk"), after=Invoice.State.READY, at__lt=since)
-    on_the_way = Invoice.objects.filter(state__in=[Invoice.State.UNKNOWN, Invoice.State.READY])
-    return on_the_way.filter(Q(state=Invoice.State.UNKNOWN) | Exists(ready))
+    waiting = Q(Exists(ready), state=Invoice.State.READY)
+    return Invoice.objects.filter(Q(state=Invoice.State.UNKNOWN) | waiting | sending.unanswered(now))
 
 
 def not_understood(now: datetime) -> QuerySet[SdiReceipt]:

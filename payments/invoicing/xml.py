@@ -185,6 +185,11 @@ def _payment(paid: Paid, seller: Seller) -> fattura.DettaglioPagamento:
 
 
 def _basic(text: str, field: str, longest: int) -> str:
+    """A code, a number or an address of a PEC: with another letter in it, it would be another one."""
+    if odd := next((character for character in text if not character.isascii()), ""):
+        raise UnwritableError(
+            field, f"Il carattere «{odd}» non si può scrivere in una fattura elettronica: usane uno semplice."
+        )
     return latin(text, field=field, longest=longest, highest=HIGHEST_BASIC)
 
 

@@ -82,7 +82,8 @@ class Invoice(models.Model):
         State.READY: frozenset({State.SENDING}) | ANSWERS,
         State.SENDING: frozenset({State.SENT, State.READY, State.UNKNOWN}) | ANSWERS,
         State.UNKNOWN: frozenset({State.SENT, State.READY}) | ANSWERS,
-        State.SENT: ANSWERS,
+        # Back to READY where SdI has said nothing for days and staff have seen that the file never reached it.
+        State.SENT: ANSWERS | {State.READY},
         # SdI goes on trying to reach a public body after an MC; then it delivers after all, or gives up (AT).
         State.UNDELIVERED: frozenset({State.DELIVERED, State.ACCEPTED, State.REFUSED, State.IMPOSSIBLE}),
         State.DELIVERED: frozenset({State.ACCEPTED, State.REFUSED}),
@@ -102,6 +103,9 @@ class Invoice(models.Model):
     AT_SDI = frozenset(
         {State.SENT, State.DELIVERED, State.UNDELIVERED, State.ACCEPTED, State.REFUSED, State.IMPOSSIBLE}
     )
+
+    # What is issued for certain: a file that SdI has not answered may still be rejected, and count as never issued.
+    ISSUED = AT_SDI - {State.SENT}
 
     class Reason(models.TextChoices):
         """Why a document waits for the bookkeeper."""
@@ -199,6 +203,7 @@ class Invoice(models.Model):
                 name="invoice_to_do",
             ),
             models.Index(fields=["document_date", "id"], name="invoice_register"),
+            models.Index(fields=["id"], condition=Q(state="sent"), name="invoice_awaiting_sdi"),
         ]
 
     def __str__(self) -> str:

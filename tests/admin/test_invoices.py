@@ -104,7 +104,7 @@ BUTTONS = {
     State.UNKNOWN: {"copia.pdf", "fattura.xml", "partita", "non-partita"},
     State.REJECTED: {"copia.pdf", "fattura.xml", "correggi", "sostituisci"},
     State.REFUSED: {"copia.pdf", "fattura.xml", "correggi", "storna"},
-    State.SENT: {"copia.pdf", "fattura.xml", "storna"}, State.DELIVERED: {"copia.pdf", "fattura.xml", "storna"},
+    State.SENT: {"copia.pdf", "fattura.xml"}, State.DELIVERED: {"copia.pdf", "fattura.xml", "storna"},
     State.REPLACED: {"copia.pdf", "fattura.xml"},
 }  # fmt: skip
 
@@ -118,6 +118,18 @@ def test_buttons_only_where_they_can_do_something(staff, given, state, wanted):
         answer = staff.post(page(invoice, name), {"amount": "1,00", "reason": "prova"})
         assert said(answer)[-1] == ("warning", "Non si può più: lo stato è cambiato.")
     assert Invoice.objects.get().state == state
+
+
+def test_what_sdi_does_not_answer_for_a_week_is_in_the_queue_and_can_be_sent_again(staff, given):
+    invoice = issued(given(), number=1, state=State.SENT)
+    attempt = Transmission.objects.create(
+        invoice=invoice, file_name=invoice.file_name, road="folder", outcome="sent", begun_at=clock.now()
+    )
+    assert (listed(staff.get(LIST)), "non-partita" in buttons(staff, invoice)) == ([], False)
+    Transmission.objects.filter(pk=attempt.pk).update(begun_at=clock.now() - timedelta(7))
+    assert (listed(staff.get(LIST)), "non-partita" in buttons(staff, invoice)) == ([1], True)
+    staff.post(page(invoice, "it_did_not_go"), {})
+    assert Invoice.objects.get().state == State.READY
 
 
 @pytest.mark.parametrize("state", State)

@@ -9,7 +9,10 @@ from payments.invoicing import answers, receipts
 
 
 class Command(BaseCommand):
-    help = "Takes SdI's receipts out of a folder (*.xml). The files stay where they are; taking one twice does nothing."
+    help = (
+        "Takes SdI's receipts out of a folder (*.xml, *.zip). The files stay where they are; taking one twice does "
+        "nothing."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("folder", type=Path)
@@ -19,7 +22,7 @@ class Command(BaseCommand):
         if not folder.is_dir():
             raise CommandError(f"{folder} is no folder.")
         applied = for_staff = 0
-        for path in sorted(folder.glob("*.xml")):
+        for path in sorted([*folder.glob("*.xml"), *folder.glob("*.zip")]):
             with path.open("rb") as opened:
                 receipt = answers.take(name=path.name, content=opened.read(receipts.MOST + 1))
             applied += receipt.understood

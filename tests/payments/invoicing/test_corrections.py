@@ -67,6 +67,16 @@ def test_with_its_own_data_it_is_written_as_the_order_has_it(rejected, dario, se
     assert "via Nuova 1" in bytes(again.xml).decode()
 
 
+def test_a_body_that_was_taken_for_a_company_gets_a_file_for_bodies_which_is_signed(rejected, dario):
+    BillingProfile.objects.update(**BODY)
+    again = corrections.correct(invoice_id=rejected.pk, with_todays_data=True, actor=dario)
+    assert (again.state, again.format, read(again).get("versione")) == ("to_sign", "FPA12", "FPA12")
+    BillingProfile.objects.update(subject="company", sdi_code="ABC1234", partita_iva="00514490010")
+    Invoice.objects.filter(pk=again.pk).update(state="rejected")
+    again = corrections.correct(invoice_id=rejected.pk, with_todays_data=True, actor=dario)
+    assert (again.state, again.format, read(again).get("versione")) == ("ready", "FPR12", "FPR12")
+
+
 def test_what_would_be_rejected_again_stays(rejected, dario):
     BillingProfile.objects.update(city="Рим")
     with pytest.raises(corrections.StillRejectableError, match="Comune: Il carattere") as found:
@@ -109,7 +119,7 @@ def test_a_credit_note_is_corrected_like_an_invoice(box, alice, dario):
     from payments.invoicing import notes
 
     order = given(box, alice)
-    sent(invoiced(order))
+    answered(sent(invoiced(order)))
     note = sent(notes.issue_note(refunded(order, "5.00").pk))
     answers.take(name="NS", content=rejection(note.file_name))
     BillingProfile.objects.update(city="Milano")

@@ -199,6 +199,20 @@ def test_without_billing_data_it_waits_for_them(order, alice):
     assert fresh(invoice).state == "ready"
 
 
+def test_what_was_given_back_while_it_waited_asks_nothing_of_the_customer(unwritable, today):
+    """Paid long ago and never given: it waits for data, then the money goes back, and there is nothing to invoice."""
+    Order.objects.filter(pk=unwritable.pk).update(status="paid", fulfilled_at=None, paid_at=clock.now() - timedelta(11))
+    BillingSnapshot.objects.filter(order=unwritable).update(last_name="Rossi", country="FR", province="")
+    invoice = invoiced(unwritable)
+    assert (invoice.reason, told().count()) == ("abroad", 0)
+    Order.objects.filter(pk=unwritable.pk).update(status="refunded")
+    unwritable.lines.update(status="refunded", is_open=False)
+    sweeps.sweep_all()
+    invoice = fresh(invoice)
+    assert (invoice.state, told().count()) == ("waiting", 0)
+    assert "denaro è tornato" in invoice.detail
+
+
 def test_a_customer_abroad_waits_for_staff_who_invoice_elsewhere(order, dario):
     BillingSnapshot.objects.filter(order=order).update(country="FR", province="")
     invoice = invoiced(order)

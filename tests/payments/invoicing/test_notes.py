@@ -15,7 +15,7 @@ from payments.models import Invoice, Refund
 from pecportal import clock
 from pecportal.errors import RefusedError
 from renewals.models import Order
-from tests.payments.invoicing.issued import fresh, given, invoiced, refunded, sent
+from tests.payments.invoicing.issued import answered, fresh, given, invoiced, refunded, sent
 from tests.races.test_races import at_once, meeting_after
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -28,7 +28,7 @@ def order(box, alice) -> Order:
 
 @pytest.fixture
 def invoice(order) -> Invoice:
-    return sent(invoiced(order))
+    return answered(sent(invoiced(order)), number=90)
 
 
 def test_a_refund_done_is_a_credit_note(order, invoice, dario, today):
@@ -48,7 +48,7 @@ def test_a_refund_done_is_a_credit_note(order, invoice, dario, today):
     assert Invoice.objects.count() == 2
 
 
-@pytest.mark.parametrize("state", ["waiting", "ready", "sending", "unknown", "rejected"])
+@pytest.mark.parametrize("state", ["waiting", "ready", "sending", "unknown", "sent", "rejected"])
 def test_no_note_before_sdi_has_the_invoice(order, invoice, state):
     Invoice.objects.filter(pk=invoice.pk).update(state=state)
     refund = refunded(order, "5.00")
@@ -102,6 +102,29 @@ def test_a_refund_of_what_staff_credited_already_makes_no_second_note(order, inv
 def test_an_invoice_that_is_not_at_sdi_is_not_credited(order, dario):
     with pytest.raises(RefusedError, match="non è ancora stata inviata"):
         notes.credit(invoice_id=invoiced(order).pk, amount=D("1.00"), actor=dario, why="prova")
+
+
+def test_a_note_waits_until_sdi_has_said_that_the_invoice_is_one(order, invoice):
+    """What SdI rejects was never issued: a note would be about an invoice that is none."""
+    Invoice.objects.filter(pk=invoice.pk).update(state="sent")
+    refund = refunded(order, "5.00")
+    assert notes.issue_note(refund.pk) is None
+    sweeps.sweep()
+    assert Invoice.objects.count() == 1
+    answered(invoice)
+    sweeps.sweep_all()
+    assert Invoice.objects.get(kind="TD04").refund == refund
+
+
+def test_the_refund_of_a_line_that_was_never_invoiced_takes_no_other_refund_s_note(order, invoice):
+    """In whatever order they are looked at: the note has the day of the money that it credits."""
+    Order.objects.filter(pk=order.pk).update(amount_due=D("20.00"), total=D("20.00"), taxable=D("16.39"), vat=D("3.61"))
+    of_line = refunded(order, "7.92")
+    with time_machine.travel(clock.now() + timedelta(days=30)):
+        later = refunded(order, "3.00")
+        assert notes.issue_note(of_line.pk) is None
+        note = notes.issue_note(later.pk)
+        assert (note.refund, note.total, note.document_date) == (later, D("3.00"), clock.today())
 
 
 @pytest.mark.race

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import zipfile
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 from functools import partial
@@ -14,7 +15,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from post_office.models import Email
 
-from payments.invoicing import answers, mailed, receipts
+from payments.invoicing import answers, corrections, mailed, receipts
 from payments.invoicing.sdi import folder
 from payments.models import Invoice, SdiReceipt
 from pecportal import clock
@@ -143,6 +144,15 @@ def test_a_rejection_as_a_double_of_what_went_twice_is_for_staff(invoice, dario)
 
 
 @db
+def test_a_rejection_as_a_double_of_a_file_that_went_once_is_one(invoice, dario):
+    """A correction went before it under another name: the number itself was used by another program."""
+    answers.take(name="NS", content=rejection(invoice.file_name))
+    again = sent(corrections.correct(invoice_id=invoice.pk, with_todays_data=False, actor=dario))
+    receipt = answers.take(name="NS", content=rejection(again.file_name, code="00404", number=2))
+    assert (receipt.understood, fresh(again).state) == (True, "rejected")
+
+
+@db
 def test_a_rejection_gives_five_days_from_sdi_s_day(invoice):
     day = clock.today() - timedelta(days=2)
     content = rejection(invoice.file_name).replace(clock.today().isoformat().encode(), day.isoformat().encode())
@@ -248,6 +258,39 @@ def test_receipts_are_found_inside_a_pec_by_their_names():
     assert mailed.receipts_in(raw) == [mailed.Attached("IT01234560157_00001_RC_001.xml", b"<a/>")]
     assert mailed.receipts_in(b"Subject: niente\n\nciao") == []
     assert mailed.receipts_in(b"\xff\xfe\x00 not a mail") == []
+
+
+def zipped(*files: tuple[str, bytes]) -> bytes:
+    made = BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files:
+            archive.writestr(name, content)
+    return made.getvalue()
+
+
+@db
+def test_an_attestation_comes_in_a_zip_with_the_invoice(invoice):
+    """So SdI sends it (specifications of the format, annex B-1, 1.8.4)."""
+    inside = message("AttestazioneTrasmissioneFattura", invoice.file_name)
+    archive = zipped((invoice.file_name, bytes(invoice.xml)), ("IT01234560157_00001_AT_001.xml", inside))
+    (found,) = mailed.receipts_in(pec(("IT01234560157_00001_AT_001.zip", archive)))
+    receipt = answers.take(name=found.name, content=found.content)
+    assert (receipt.kind, receipt.understood, fresh(invoice).state) == ("AT", True, "impossible")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"PK\x03\x04 not a zip",
+        zipped(("IT01234560157_00001.xml", b"<a/>")),
+        zipped(("IT01234560157_00001_AT_001.xml", b" " * (receipts.MOST + 1))),
+        zipped(("IT01234560157_00001_AT_001.xml", HOSTILE["dtd"])),
+    ],
+    ids=["broken", "nothing in it", "bomb", "dtd"],
+)
+def test_a_zip_that_is_no_attestation_is_not_read(content):
+    with pytest.raises(receipts.UnreadableError):
+        receipts.read(content)
 
 
 @db

@@ -11,8 +11,9 @@ from payments import reconciliation
 from payments.invoicing import answers, sending
 from payments.models import Difference, Invoice, InvoiceCounter, SdiReceipt
 from pecportal import clock
+from pecportal.errors import RefusedError
 from renewals.models import BillingSnapshot, Order
-from tests.payments.invoicing.issued import given, invoiced, message, refunded, sent
+from tests.payments.invoicing.issued import answered, given, invoiced, message, refunded, sent
 
 pytestmark = pytest.mark.django_db(transaction=True)
 OURS = ("invoices", "undecided", "sdi")
@@ -73,7 +74,7 @@ def test_an_order_that_was_given_and_has_no_invoice_is_repaired(order):
 
 
 def test_a_refund_without_its_note_is_repaired(order):
-    sent(invoiced(order))
+    answered(sent(invoiced(order)))
     refund = refunded(order, "5.00")
     with time_machine.travel(clock.now() + timedelta(hours=25)):
         assert differences() == {"no_note": refund.pk}
@@ -93,6 +94,21 @@ def test_a_file_that_does_not_go_and_one_of_which_nobody_knows(order, settings):
         assert on() == {}
     Invoice.objects.filter(pk=invoice.pk).update(state="unknown")
     assert on() == {"sdi": "1 / 0"}
+
+
+def test_a_file_of_which_sdi_says_nothing_for_days(order, dario):
+    """Lost on the way after it was taken (a PEC that was not delivered, an intermediary that stopped)."""
+    invoice = sent(invoiced(order))
+    with time_machine.travel(clock.now() + timedelta(days=6, hours=23)):
+        assert on() == {}
+        assert list(Invoice.objects.queue()) == []
+        with pytest.raises(RefusedError):
+            sending.it_did_not_go(invoice_id=invoice.pk, actor=dario)
+    with time_machine.travel(clock.now() + timedelta(days=7, hours=1)):
+        assert on() == {"sdi": "1 / 0"}
+        sending.it_did_not_go(invoice_id=invoice.pk, actor=dario)
+        again = sent(invoice)
+        assert (again.state, again.file_name, on()) == ("sent", invoice.file_name, {})
 
 
 def test_a_receipt_that_nobody_understood_until_somebody_looked(dario):

@@ -121,6 +121,13 @@ def test_what_cannot_be_written_is_said_beside_its_field(field, typed, said):
     assert said in found.sentence
 
 
+@pytest.mark.parametrize(("field", "typed"), [("sdi_pec", "fatture@società.it"), ("sdi_code", "ABC123É")])
+def test_an_address_is_never_changed_into_another_one(field, typed):
+    with pytest.raises(UnwritableError) as error:
+        write(invoice(replace(ROSSI, **{field: typed})))
+    assert error.value.field == field
+
+
 def test_a_customer_abroad_is_for_staff():
     (found,) = checks.review(invoice(replace(ROSSI, country="GB", postal_code="SW1A 1AA")), today=DAY)
     assert (found.code, found.field) == ("ESTERO", "country")
