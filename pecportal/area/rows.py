@@ -6,6 +6,7 @@ from typing import TypedDict
 
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
@@ -14,31 +15,29 @@ from pecportal.formats import distance, gigabytes, kept
 from renewals.rules import Reason
 
 SOME_BOX = "00000000-0000-0000-0000-000000000000"
+PLACES = ("id", "url", "renew_url", "address", "holder", "plan", "state", "when", "change")
 
 
 class Line(TypedDict):
-    """A box of the dense list, in words. `state` and `when` are markup; `card` where more than a line is to be said.
-
-    A dict, because a template looks there first: a page of 25 lines asks for some 400 values.
-    """
+    """A box of the dense list. `card` where more than a line is to be said. A dict: a template looks there first."""
 
     id: str
-    url: str
-    renew_url: str
-    address: str
-    holder: str
-    plan: str
-    state: str
-    when: str
+    markup: SafeString
     card: BoxCard
     says_why: bool
-    changes: bool
 
 
-def lines(cards: Sequence[BoxCard]) -> list[Line]:
-    """The lines of a page. Addresses and state marks, which lines have in common, are made once."""
+def lines(cards: Sequence[BoxCard], *, shows_holder: bool) -> list[Line]:
+    """The lines of a page. Addresses, marks and the markup itself, which lines have in common, are made once."""
     urls = {name: reverse(name, kwargs={"box_id": SOME_BOX}).split(SOME_BOX) for name in ("area:box", "renewals:plan")}
-    return [_line(card, urls) for card in cards]
+    return [_line(card, urls, shows_holder) for card in cards]
+
+
+@kept
+def _shape(shows_holder: bool, renews: bool) -> str:
+    """The markup of a line, for format_html."""
+    places = {name: SafeString("{" + name + "}") for name in PLACES}
+    return render_to_string("area/_line.html", {**places, "shows_holder": shows_holder, "renews": renews})
 
 
 @kept
@@ -53,25 +52,25 @@ def _when(expires_on: date, days: int | None, soon: bool, until: str) -> SafeStr
     return render_to_string("area/_when.html", {"day": expires_on, "left": left, "soon": soon, "until": until})
 
 
-def _line(card: BoxCard, urls: dict[str, list[str]]) -> Line:
+def _line(card: BoxCard, urls: dict[str, list[str]], shows_holder: bool) -> Line:
     box, expiry, reason = card.box, card.expiry, card.reason
     shown_id = str(box.public_id)
     until = ""
     if card.can_read_only and card.last_day is not None:
         until = _("rinnovabile entro %(last)s") % {"last": card.last_day.il}
-    return Line(
+    markup = format_html(
+        _shape(shows_holder, reason is Reason.RENEW),
         id=shown_id,
         url=shown_id.join(urls["area:box"]),
-        renew_url=shown_id.join(urls["renewals:plan"]) if reason is Reason.RENEW else "",
+        renew_url=shown_id.join(urls["renewals:plan"]),
         address=box.address.name,
         holder=str(box.holder),
         plan=" · ".join([str(box.plan), *_space(card), *_domain(card)]),
         state=_state(card.look, card.short_label),
         when=_when(expiry.day, expiry.days if card.is_live else None, card.is_soon, until) if expiry else "",
-        card=card,
-        says_why=reason is not Reason.RENEW or card.auto_missed,
-        changes=box.change_on is not None,
+        change=render_to_string("area/_change.html", {"card": card}) if box.change_on is not None else "",
     )
+    return Line(id=shown_id, markup=markup, card=card, says_why=reason is not Reason.RENEW or card.auto_missed)
 
 
 def _space(card: BoxCard) -> list[str]:

@@ -75,6 +75,7 @@ def gestisci(request: SignedIn, section: str) -> HttpResponse:
     compact = page.paginator.count >= boxes.COMPACT_FROM
     foot = orders.of_boxes(found, user=user, today=today)
     cards = boxes.cards(found, user=user, today=today, foot=orders.all_open(foot, user))
+    shows_holder = tab == filters.OTHERS
     context = {
         "tabs": _tabs(counts, tab, asked),
         "tab": tab,
@@ -88,9 +89,9 @@ def gestisci(request: SignedIn, section: str) -> HttpResponse:
         "querystring": asked.querystring,
         "compact": compact,
         "cards": cards,
-        "lines": rows.lines(cards) if compact else [],
+        "lines": rows.lines(cards, shows_holder=shows_holder) if compact else [],
         "orders": foot,
-        "shows_holder": tab == filters.OTHERS,
+        "shows_holder": shows_holder,
     }
     return render(request, "area/gestisci.html", context)
 

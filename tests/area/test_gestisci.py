@@ -177,6 +177,22 @@ def test_a_long_list_has_a_line_each(signed_in, alice, make_box):
     assert 'class="strip"' not in page
 
 
+def test_a_line_says_what_a_card_does_and_escapes_it(signed_in, alice, make_box, plans):
+    boxes = [make_box(alice, f"casella{n}", holder="bruno") for n in range(11)]
+    Holder.objects.filter(pk=boxes[0].holder_id).update(first_name="{id}", last_name="<b>Rossi</b>")
+    change_on = boxes[0].expires_on + timedelta(days=1)
+    waits = {"next_plan": plans.pro, "next_mailbox_gb": 2, "next_archive_gb": 3, "change_on": change_on}
+    Mailbox.objects.filter(pk=boxes[0].pk).update(**waits)
+    page = " ".join(signed_in(alice).get(LIST + "?scheda=altri").content.decode().split())
+    line = next(line for line in page.split("<li><article") if "casella0@" in line)
+    at = f"/area-clienti/pec/{boxes[0].public_id}/"
+    assert f'id="casella-{boxes[0].public_id}"><a href="{at}">casella0@pec.example</a>' in line
+    assert f'href="{at}rinnova/">Rinnova' in line
+    assert "</span>{id} &lt;b&gt;Rossi&lt;/b&gt;</p>" in line
+    assert ": Pro · 2 GB · archivio 3 GB </p>" in line
+    assert line.count("<p") == line.count("</p>")
+
+
 def test_no_boxes(see, alice):
     text = see(alice, LIST)
     assert "Nessuna casella PEC" in text
