@@ -54,8 +54,11 @@ class AccountBackend(AuthenticationBackend):
 
     def get_user(self, user_id: int) -> User | None:
         """With its billing data in the same query: by them its pages tell its own boxes from those of others (R2)."""
-        user = User.objects.select_related("billing").filter(pk=user_id).first()
-        return user if user is not None and self.user_can_authenticate(user) else None
+        try:
+            user = User.objects.select_related("billing").get(pk=user_id)  # first() would sort its one row
+        except User.DoesNotExist:
+            return None
+        return user if self.user_can_authenticate(user) else None
 
     def check_password(self, user: User, raw: str) -> bool:
         return user.check_password(raw)
