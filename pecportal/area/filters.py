@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from urllib.parse import urlencode
 
-from django.db.models import Case, F, Q, QuerySet, Value, When
+from django.db.models import F, Q, QuerySet
+from django.db.models.lookups import In
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -114,7 +115,7 @@ class Asked:
                 | Q(holder__first_name__icontains=word)
                 | Q(holder__fiscal_key__istartswith=word)
             )
-        gone = Case(When(phase__in=[Phase.DELETING, Phase.DELETED], then=Value(1)), default=Value(0))
+        gone = In(F("phase"), [Phase.DELETING, Phase.DELETED])  # false sorts before true
         if self.sort == "ultima":
             return boxes.order_by(gone, F("expires_on").desc(nulls_last=True), "-id")
         return boxes.order_by(gone, F("expires_on").asc(nulls_last=True), "id")

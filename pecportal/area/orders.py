@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from django.db.models import Case, Prefetch, Q, QuerySet, Value, When
+from django.db.models import F, OrderBy, Prefetch, Q, QuerySet
+from django.db.models.lookups import Exact
 
 from accounts.models import User
 from mailboxes.models import Mailbox
@@ -103,7 +104,7 @@ def of_domains(domain_ids: Sequence[int], *, user: User, today: date) -> list[Or
 
 def _holding(lines: QuerySet[OrderLine], *, user: User, today: date) -> list[OrderRow]:
     holding = lines.values("order_id")
-    to_pay_first = Case(When(status=AWAITING, then=Value(0)), default=Value(1))
+    to_pay_first = OrderBy(Exact(F("status"), AWAITING), descending=True)
     found = Order.objects.visible_to(user).filter(pk__in=holding).order_by(to_pay_first, "-confirmed_at", "-id")
     return rows(with_details(found)[:MOST], user=user, today=today)
 
