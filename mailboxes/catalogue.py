@@ -60,8 +60,12 @@ def prices_on(day: date) -> PriceList:
             rows[price.plan.code] = price.plan
         else:
             items[price.item] = price.net
-    rate = VatRate.objects.filter(valid_from__lte=day).order_by("-valid_from").values_list("rate", flat=True).first()
-    return PriceList(day=day, plans=plans, items=items, rate=rate, rows=rows)
+    return PriceList(day=day, plans=plans, items=items, rate=vat_rate_on(day), rows=rows)
+
+
+def vat_rate_on(day: date) -> Decimal | None:
+    """The VAT rate in force on `day`; None where there is none."""
+    return VatRate.objects.filter(valid_from__lte=day).order_by("-valid_from").values_list("rate", flat=True).first()
 
 
 @dataclass(frozen=True)

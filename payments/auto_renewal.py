@@ -30,6 +30,7 @@ from renewals.models import Kind, Order, OrderLine
 __all__ = ["charge_day", "charge_day_from"]  # asked of this module by the screens
 CONSENT_TEXT_VERSION = "2026-11"  # of templates/payments/_auto_renewal_consent.html
 PURCHASE_TEXT_VERSION = "2026-11-acquisto"  # of the same, where the day follows from the activation
+TOLD = ("address", "holder", "owner")  # what a mail about a box names, and where it goes
 log = logging.getLogger(__name__)
 
 
@@ -61,7 +62,8 @@ def after_payment(*, order: Order, payment: Payment, saved: SavedMethod) -> None
     payment.save(update_fields=["method"])
     # Of a purchase the box may be yet to come: after_activation finds the method on the payment.
     lines = {line.box_id: line for line in order.lines.select_related("period") if line.box_id is not None}
-    for box in Mailbox.objects.locked().filter(pk__in=lines, phase=Phase.LIVE).order_by("pk"):
+    live = Mailbox.objects.locked().select_related(*TOLD).filter(pk__in=lines, phase=Phase.LIVE)
+    for box in live.order_by("pk"):
         if _decided_since(box, payment):
             continue
         given = lines[box.pk].status == OrderLine.Status.FULFILLED  # the method was kept after the years were given
@@ -188,7 +190,8 @@ def turn_on(*, box_id: int, user: User, method_id: int, years: int) -> None:
         # Held, so that it is not taken away between this look and the consent. Lock order: method → mailbox.
         mine = StoredMethod.objects.select_for_update(no_key=True).filter(login=user, removed_at=None)
         method = mine.filter(pk=method_id).first()
-        box = Mailbox.objects.visible_to(user).locked().select_related("plan", "next_plan", "owner").get(pk=box_id)
+        related = ("plan", "next_plan", *TOLD)
+        box = Mailbox.objects.visible_to(user).locked().select_related(*related).get(pk=box_id)
         if method is None:
             raise RefusedError(_("Scegli uno dei tuoi metodi di pagamento."))
         if refusal := refusal_to_turn_on(box, today=today):
@@ -208,7 +211,8 @@ def agree_to_amount(*, box_id: int, user: User, shown: Decimal) -> None:
     """
     today = clock.today()
     with transaction.atomic(durable=True):
-        box = Mailbox.objects.visible_to(user).locked().select_related("plan", "next_plan", "owner").get(pk=box_id)
+        related = ("plan", "next_plan", *TOLD)
+        box = Mailbox.objects.visible_to(user).locked().select_related(*related).get(pk=box_id)
         asked, standing = scheduled.of(box), scheduled.consent_of(box)
         if asked is None or standing is None or asked.status != ScheduledCharge.Status.CONSENT:
             raise RefusedError(_("Non c'è più niente da accettare per questa casella."))
@@ -232,8 +236,7 @@ def end_with_method(method: StoredMethod) -> list[Mailbox]:
     In the caller's transaction; boxes are locked here, by id.
     """
     paid_by = AutoRenewal.objects.filter(method=method, ended_at=None).values("box_id")
-    related = ("address", "holder", "owner")
-    boxes_of = list(Mailbox.objects.locked().select_related(*related).filter(pk__in=paid_by).order_by("pk"))
+    boxes_of = list(Mailbox.objects.locked().select_related(*TOLD).filter(pk__in=paid_by).order_by("pk"))
     for box in boxes_of:
         ended = AutoRenewal.objects.filter(box=box, method=method, ended_at=None)
         if ended.update(ended_at=clock.now(), ended_why=AutoRenewal.Ended.METHOD_REMOVED):
@@ -250,7 +253,7 @@ def turn_off(*, box_id: int, user: User) -> None:
     for it stays open (R24).
     """
     with transaction.atomic(durable=True):
-        box = Mailbox.objects.visible_to(user).locked().get(pk=box_id)
+        box = Mailbox.objects.visible_to(user).locked().select_related(*TOLD).get(pk=box_id)
         ended = AutoRenewal.objects.filter(box=box, ended_at=None).update(
             ended_at=clock.now(), ended_why=AutoRenewal.Ended.BY_CUSTOMER
         )
@@ -290,5 +293,4 @@ def end_with_order(*, consents: Collection[int], boxes: list[Mailbox]) -> list[M
 
 
 def _tell(template: str, *, box: Mailbox, **facts: object) -> None:
-    known = Mailbox.objects.select_related("address", "holder", "owner").get(pk=box.pk)
-    mail.send(template, to=contacts(known), context={"box": known, **facts})
+    mail.send(template, to=contacts(box), context={"box": box, **facts})

@@ -65,13 +65,13 @@ def read_until(orders: Iterable[Order]) -> None:
 def ends_on(order: Order) -> date | None:
     """The last day on which an order may be left free of costs, today or long past; None where it never could.
 
-    Asks nothing of an order that was read `with_until`.
+    Asks nothing of an order that was read `with_until`, nor of one that cannot have it.
     """
     if not order.is_consumer or order.status != Order.Status.FULFILLED:
         return None
-    if hasattr(order, "free_until"):
-        return order.free_until
-    return ends_on(with_until(Order.objects.filter(pk=order.pk)).get())
+    if not hasattr(order, "free_until"):
+        read_until([order])
+    return order.free_until  # type: ignore[attr-defined]
 
 
 def space_on_top(order: Order) -> QuerySet[Order]:

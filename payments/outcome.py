@@ -118,7 +118,8 @@ def panel(order: Order, *, user: User, auto: AutoRenewal | None, today: date) ->
     """The panel of an order loaded by payments.screens.order_or_404. `auto`: the automatic renewal it switched on."""
     attempts = list(order.payments.all())
     payable = settle.is_payable(order, today)
-    due, held = missing(order), _held(order)
+    waits = order.is_awaiting_payment or order.awaits_collection
+    due, held = missing(order) if waits else Decimal(0), _held(order)
     where = situation(order, attempts=attempts, payable=payable, held=bool(held))
     expiry = expiry_of(order)
     title, sentence = _words(order, where, expiry=expiry, due=due, held=held, last=attempts[-1] if attempts else None)

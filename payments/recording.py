@@ -6,6 +6,7 @@ order: order → receipt → payment → mailbox.
 
 import logging
 from decimal import Decimal
+from functools import partial
 
 from django.conf import settings
 from django.db import transaction
@@ -36,9 +37,8 @@ def record_outcome(payment_id: int, outcome: Outcome) -> Payment:
     Registered money pays its order, or becomes a case when amount or currency differ or the order does not wait for it
     (R21). After the commit the order is fulfilled; what fails there is picked up by the sweep.
     """
-    order_id = Payment.objects.values_list("order_id", flat=True).get(pk=payment_id)
     with transaction.atomic(durable=True):
-        order = Order.objects.locked().select_related("owner").get(pk=order_id)
+        order = Order.objects.locked().select_related("owner__billing", "billing").get(payments=payment_id)
         payment = Payment.objects.locked().select_related("started_by").get(pk=payment_id)
         given_up = payment.status in (Payment.Status.FAILED, Payment.Status.CANCELLED)
         # Told to wait: the outcome was unknown, or money was asked for and its answer took long.
@@ -63,7 +63,7 @@ def record_outcome(payment_id: int, outcome: Outcome) -> Payment:
             cases.close_short(order=order, actor=None, resolution=_("saldato"))
             _switch_on(order, payment, outcome)
             scheduled.order_moved(order)
-            transaction.on_commit(lambda: after_paid(order_id), robust=True)
+            transaction.on_commit(partial(after_paid, order.pk), robust=True)
         elif payment.is_automatic:
             scheduled.attempt_over(order, payment, today=clock.today())
     return payment

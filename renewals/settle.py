@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from accounts.billing_forms import BillingForm
 from accounts.models import BillingProfile, User
-from mailboxes.catalogue import prices_on
+from mailboxes.catalogue import vat_rate_on
 from mailboxes.models import Domain, Mailbox
 from mailboxes.models.boxes import Phase
 from pecportal import clock
@@ -87,7 +87,7 @@ def refusal_for(order: Order, targets: Iterable[Mailbox | Domain], *, begun_on: 
 
 def is_payable(order: Order, today: date) -> bool:
     """Whether the customer may start paying this order today (R12b)."""
-    return refusal_to_pay(order, begun_on=today) == "" and today <= order.lapses_on
+    return order.is_awaiting_payment and today <= order.lapses_on and not refusal_to_pay(order, begun_on=today)
 
 
 def mark_paid(order: Order, *, why: str, actor: User | None = None) -> None:
@@ -140,7 +140,7 @@ def fix_fiscal_data(orders: Sequence[Order], now: datetime) -> None:
     Billing data that no invoice could be made from do not replace those of the confirmation. A VAT rate that is missing
     today is an alarm and leaves that of the confirmation: registered money is never turned away.
     """
-    rate = prices_on(clock.rome_date(now)).rate
+    rate = vat_rate_on(clock.rome_date(now))
     fixed, kept = [], []
     for order in orders:
         if rate is None:
@@ -174,8 +174,9 @@ def subject_of(order: Order) -> dict[str, object]:
 
 def set_method(order: Order, method: str) -> None:
     """Remember the method last chosen (locked order)."""
-    order.method = method
-    order.save(update_fields=["method"])
+    if order.method != method:
+        order.method = method
+        order.save(update_fields=["method"])
 
 
 def declare_transfer(order: Order, *, today: date, actor: User) -> None:
