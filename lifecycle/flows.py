@@ -8,7 +8,6 @@ import logging
 import time
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from functools import partial
 
 from django.db import connection, transaction
 from django.db.models import F, Min, Q, QuerySet
@@ -236,7 +235,10 @@ def _sweep(work: Work) -> None:
 
 
 def _ask_for_help(run: LifecycleRun, among: int) -> None:
-    from lifecycle.tasks import run_share as nudge
+    from lifecycle.tasks import run_share
 
-    for part in range(1, among):
-        transaction.on_commit(partial(nudge.delay, run.stage, run.day.isoformat(), part, among), robust=True)
+    def nudge() -> None:
+        for part in range(1, among):
+            run_share.delay(run.stage, run.day.isoformat(), part, among)
+
+    transaction.on_commit(nudge, robust=True)

@@ -6,7 +6,6 @@ order: order → receipt → payment → mailbox.
 
 import logging
 from decimal import Decimal
-from functools import partial
 
 from django.conf import settings
 from django.db import transaction
@@ -63,7 +62,7 @@ def record_outcome(payment_id: int, outcome: Outcome) -> Payment:
             cases.close_short(order=order, actor=None, resolution=_("saldato"))
             _switch_on(order, payment, outcome)
             scheduled.order_moved(order)
-            transaction.on_commit(partial(after_paid, order.pk), robust=True)
+            transaction.on_commit(lambda: after_paid(order.pk), robust=True)
         elif payment.is_automatic:
             scheduled.attempt_over(order, payment, today=clock.today())
     return payment

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
-from functools import partial
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -85,8 +84,12 @@ def fulfil_committed(order: Order, *, why: str, actor: User, split_payment: bool
     move_order(order, Order.Status.FULFILLED, why=why, actor=actor, fulfilled_at=now)
     _tell_fulfilled(order, given, more={})
     transaction.on_commit(nudge_platform, robust=True)
-    for box_id in given.changes:
-        transaction.on_commit(partial(box_flows.start_change, box_id=box_id, today=today), robust=True)
+
+    def start_changes() -> None:
+        for box_id in given.changes:
+            box_flows.start_change(box_id=box_id, today=today)
+
+    transaction.on_commit(start_changes, robust=True)
 
 
 @dataclass

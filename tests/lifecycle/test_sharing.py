@@ -4,6 +4,7 @@ import threading
 
 import pytest
 from django.db import connection
+from kombu.exceptions import OperationalError
 
 from lifecycle import expiries, flows, rules, tasks
 from lifecycle.models import LifecycleRun
@@ -80,6 +81,15 @@ def test_others_are_asked_and_whoever_asks_does_it_all_the_same(forty, today):
     assert sorted(messages) == sorted((stage, str(today), part, 4) for stage in stages for part in (1, 2, 3))
     for arguments in messages:  # late: there is nothing left
         tasks.run_share(*arguments)
+    assert result() == (40, 40, 0, 40)
+
+
+def test_nobody_can_be_asked_and_all_is_done_here(forty, today, monkeypatch):
+    def refuse(*args: object) -> None:
+        raise OperationalError("no broker")
+
+    monkeypatch.setattr(tasks.run_share, "delay", refuse)
+    flows.run_for(today)
     assert result() == (40, 40, 0, 40)
 
 
