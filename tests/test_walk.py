@@ -199,8 +199,8 @@ def test_account_pages_are_not_there_for_a_mailbox_login(world):
     invoices = "/area-clienti/fatture/"
     files = [f"{invoices}{world['values']['invoice_id']}/{name}" for name in ("copia.pdf", "fattura.xml")]
     for path in (
-        "/area-clienti/dati/", "/area-clienti/ordini/", "/area-clienti/domini/", domain, domain + "rinnova/", invoices,
-        *files,
+        "/area-clienti/dati/", "/area-clienti/dati/scarica/", "/area-clienti/ordini/", "/area-clienti/domini/", domain,
+        domain + "rinnova/", invoices, *files,
     ):  # fmt: skip
         assert client.get(path).status_code == 404, path
     for path in ("/area-clienti/", "/area-clienti/pec/"):

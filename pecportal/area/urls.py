@@ -12,5 +12,6 @@ urlpatterns = [
     path("area-clienti/domini/", views.domain_list, name="domini", kwargs={"section": "domini"}),
     path("area-clienti/domini/<uuid:domain_id>/", views.domain, name="dominio", kwargs={"section": "domini"}),
     path("area-clienti/ordini/", views.order_list, name="ordini", kwargs={"section": "pagamenti"}),
+    path("area-clienti/dati/scarica/", views.personal_data, name="personal_data", kwargs={"section": "dati"}),
     path("area-clienti/fatture/", views.invoice_list, name="fatture", kwargs={"section": "pagamenti"}),
 ]

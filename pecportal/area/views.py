@@ -2,14 +2,17 @@
 
 from dataclasses import replace
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from accounts import limits
 from accounts.models import User
 from mailboxes.contact import may_change
 from mailboxes.models import Mailbox
@@ -17,7 +20,7 @@ from mailboxes.models.boxes import Phase
 from payments.invoicing import shown
 from payments.models import AutoRenewal
 from pecportal import clock
-from pecportal.area import boxes, domains, filters, holders, home, invoices, orders, reading, rows
+from pecportal.area import boxes, domains, export, filters, holders, home, invoices, orders, reading, rows
 from renewals.history import history
 
 PER_PAGE = 25
@@ -198,3 +201,17 @@ def invoice_list(request: SignedIn, section: str) -> HttpResponse:
         "querystring": asked.querystring,
     }
     return render(request, "area/fatture.html", context)
+
+
+@require_safe
+@login_required
+@never_cache
+def personal_data(request: SignedIn, section: str) -> HttpResponse:
+    """Everything we hold about the account, as a file (R33)."""
+    _accounts_only(request.user)
+    if not limits.allow("personal_data", str(request.user.pk), limit=10, seconds=3600):
+        messages.warning(request, _("Hai scaricato i tuoi dati molte volte: riprova fra un'ora."))
+        return redirect("accounts:dati")
+    answer = JsonResponse(export.of_account(request.user), json_dumps_params={"indent": 2, "ensure_ascii": False})
+    answer["Content-Disposition"] = 'attachment; filename="i-miei-dati.json"'
+    return answer
