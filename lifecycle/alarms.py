@@ -168,11 +168,8 @@ def _wrong_runs(now: datetime) -> Iterator[tuple[str, str]]:
     day = today if now.astimezone(clock.ROME).time() >= DONE_BY else today - timedelta(days=1)
     finished = set(runs.filter(day__gte=day).exclude(finished_at=None).values_list("stage", flat=True))
     said = {*failed, *(run.stage for run in left)}
-    late = [
-        stage.value
-        for stage in STAGES
-        if stage not in finished | said and runs.filter(stage=stage, day__lte=day).exists()
-    ]
+    ever = LifecycleRun.objects.begun().filter(day__lte=day)  # however long ago: it stays late until it runs
+    late = [stage.value for stage in STAGES if stage not in finished | said and ever.filter(stage=stage).exists()]
     if late:
         yield LATE, f"{day}: {', '.join(late)}"
 

@@ -61,6 +61,15 @@ def test_a_late_run_is_told_once_and_cleared_once(quiet, today):
     assert Alarm.objects.count() == 1
 
 
+def test_a_run_that_never_comes_again_stays_an_alarm(quiet, today, settings):
+    settings.CLOCK_MAX_JUMP_DAYS = 366
+    for days in (1, 40, 300):
+        with rome(today, 12, days=days):
+            alarms.watch()
+            assert list(on()) == ["late"]
+    assert len(mails()) == 1
+
+
 def test_it_is_raised_anew_when_it_happens_anew(quiet, today):
     for days in (1, 2):
         with rome(today, 12, days=days):
