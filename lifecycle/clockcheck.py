@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Max
 
-from lifecycle import manifest
+from lifecycle import expiries, letters, manifest
 from lifecycle.models import Figure, LifecycleRun
 from pecportal import clock
 from pecportal.errors import RefusedError
@@ -84,8 +84,8 @@ def _against_the_runs(today: date) -> ClockError | None:
 
 
 def accept(today: date) -> None:
-    """Somebody says that `today` is right: runs, manifests and stops of days still to come are forgotten, so that those
-    days get theirs, and today's deletions can be released.
+    """Somebody says that `today` is right: runs, manifests, stops, expiries and notices of days still to come are
+    forgotten, so that those days get theirs, and today's deletions can be released.
 
     Raises ClockError when the database server's clock says otherwise: that is no matter of opinion.
     """
@@ -93,6 +93,8 @@ def accept(today: date) -> None:
         raise found
     ahead, _each = LifecycleRun.objects.filter(day__gt=today).delete()
     manifest.forget_after(today)
+    expiries.forget_after(today)
+    letters.forget_after(clock.now())
     Figure.objects.update_or_create(name=ACCEPTED, defaults={"value": today.toordinal(), "at": clock.now()})
     log.warning("lifecycle: the clock is said to be right on %s; %s runs of later days are forgotten", today, ahead)
 
