@@ -85,7 +85,7 @@ def owe(ids: list[int], *, day: date, today: date) -> int:
     return written
 
 
-def put_aside_by(owed: QuerySet[Mailbox]) -> QuerySet[Notice]:
+def put_aside_by(owed: QuerySet[Any]) -> QuerySet[Notice]:
     """Notices nobody was told of that `owe` will put aside once it has written those of `owed`."""
     later = owed.filter(pk=OuterRef("box"), expires_on=OuterRef("expiry"), due_kind__gt=OuterRef("kind"))
     return Notice.objects.filter(Exists(later), state=Notice.State.DUE)

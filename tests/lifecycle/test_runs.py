@@ -8,6 +8,7 @@ import time_machine
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django_celery_beat.models import PeriodicTask
 
 from lifecycle import expiries, flows, tasks, work
 from lifecycle.models import LifecycleRun, Notice
@@ -171,6 +172,23 @@ def test_a_run_that_is_out_of_time_asks_for_the_next_at_once(
         flows.take_up(seconds=60)  # as when nobody could be asked
     assert tasks.run_day.delay not in asked
     assert LifecycleRun.objects.filter(finished_at=None).count() == 0 and LifecycleRun.objects.count() == 6
+
+
+def test_switched_off_no_nudge_starts_it(make_box, alice, today):
+    """Letters taken back, a stop released, a run out of time: they ask for a run, which ops may have stopped."""
+    call_command("seed_timetable", stdout=StringIO())
+    jobs = PeriodicTask.objects.filter(name__in=["lifecycle: the day", "lifecycle: catch up"])
+    jobs.update(enabled=False)
+    box = make_box(alice, "ieri", expires_in=-1)
+    tasks.run_day()
+    tasks.run_share("expiries", str(today), 0, 1)
+    assert not LifecycleRun.objects.exists() and events() == 0
+    command()  # by hand it runs all the same
+    assert events() == 1
+    Mailbox.objects.filter(pk=box.pk).update(expiry_recorded_for=None)
+    jobs.filter(name="lifecycle: catch up").update(enabled=True)
+    tasks.run_day()
+    assert Mailbox.objects.get(pk=box.pk).expiry_recorded_for == box.expires_on
 
 
 def test_missed_days_get_their_runs(make_box, alice, today):
