@@ -19,7 +19,7 @@ from tests.lifecycle.deletions import warn_twice
 from tests.lifecycle.letter_helpers import noticed
 
 pytestmark = pytest.mark.django_db
-REAL = clockcheck.database_clock
+REAL = clock.database_clock
 
 
 @pytest.fixture(autouse=True)
@@ -167,7 +167,7 @@ def test_the_clock_of_the_databases_server(make_box, alice, today, monkeypatch, 
     make_box(alice, "ieri", expires_in=-1)
     with at(0):
         theirs = clock.now() + timedelta(minutes=minutes)
-        monkeypatch.setattr(clockcheck, "database_clock", lambda: theirs)
+        monkeypatch.setattr(clock, "database_clock", lambda: theirs)
         if stops:
             with pytest.raises(clockcheck.ClockError, match="that of the database's server"):
                 flows.run_day()
