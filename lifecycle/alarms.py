@@ -183,7 +183,9 @@ def _waiting(now: datetime) -> Iterator[tuple[str, str]]:
     begun = BoxEvent.objects.filter(box=OuterRef("pk"), kind=BoxEvent.Kind.DELETING, at__lt=since)
     if boxes := Mailbox.objects.filter(Exists(begun), phase=Phase.DELETING).count():
         yield PURGE, str(boxes)
-    if letters := Letter.objects.filter(state__in=["queued", "deferred"], queued_at__lt=since).count():
+    # Not those that the relay took and whose next stop is late: days of that, of one address, would hide an outage.
+    late = Letter.objects.filter(state__in=["queued", "deferred"], queued_at__lt=since, delayed_at=None)
+    if letters := late.count():
         yield LETTERS, str(letters)
     if notices := Notice.objects.filter(state=Notice.State.DUE, created_at__lt=since).count():
         yield NOTICES, str(notices)

@@ -105,6 +105,8 @@ def unsent() -> Unsent:
     now = clock.now()
     return Unsent(
         due=Notice.objects.filter(state=Notice.State.DUE).count(),
-        waiting=Letter.objects.filter(state__in=Letter.WAITING, queued_at__lt=now - LATE_AFTER).count(),
+        waiting=Letter.objects.filter(
+            state__in=Letter.WAITING, queued_at__lt=now - LATE_AFTER, delayed_at=None
+        ).count(),
         refused=Letter.objects.filter(state__in=Letter.LOST, settled_at__gte=now - LOST_WITHIN).count(),
     )
