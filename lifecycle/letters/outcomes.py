@@ -127,11 +127,12 @@ def forget_after(moment: datetime) -> None:
     Its notices are owed on their own day once more, and its letters, also those that left, count for nothing.
     """
     written = Letter.objects.filter(queued_at__gt=moment)
-    with transaction.atomic():
-        Notice.objects.filter(created_at__gt=moment).delete()
-        Notice.objects.filter(told_at__gt=moment).update(state=Notice.State.DUE, told_at=None)
-        unsent = written.filter(mail__status__in=[STATUS.queued, STATUS.requeued])
-        Email.objects.filter(pk__in=list(unsent.values_list("mail_id", flat=True))).delete()
-        written.update(
-            state=State.REPLACED, settled_at=clock.now(), delayed_at=None, detail="scritta con un orologio avanti"
-        )
+    while _take_back(Q(queued_at__gt=moment)):
+        pass  # those that have not left yet
+    written.exclude(state=State.REPLACED).update(
+        state=State.REPLACED, settled_at=clock.now(), delayed_at=None, detail="scritta con un orologio avanti"
+    )
+    Notice.objects.filter(told_at__gt=moment).update(state=Notice.State.DUE, told_at=None)
+    owed = Notice.objects.filter(created_at__gt=moment).order_by("-pk").values_list("pk", flat=True)
+    while ids := list(owed[:BATCH]):
+        Notice.objects.filter(pk__in=ids).delete()
