@@ -10,8 +10,10 @@ from post_office.models import Email
 from lifecycle import alarms, expiries, flows
 from lifecycle.models import Alarm, DeletionStop, Letter, LifecycleRun, Notice
 from mailboxes.models import BoxEvent, Mailbox
+from payments import charging
 from pecportal import clock
 from tests.conftest import PASSWORD
+from tests.payments.charging_helpers import automatic, card
 
 pytestmark = pytest.mark.django_db
 
@@ -213,3 +215,24 @@ def test_a_run_that_a_wrong_clock_kept_from_beginning_is_red_in_admin(quiet, tod
         client.login(username="dario", password=PASSWORD)
         page = client.get(reverse("admin:lifecycle_lifecyclerun_changelist")).content.decode()
     assert page.count("Non partito") == 6
+
+
+def test_automatic_renewals_that_nobody_charges(quiet, make_box, alice, today):
+    """Nobody else says it: who renews automatically gets no warning before the expiry."""
+    automatic(make_box(alice, "auto", expires_in=60), alice, card(alice), days_before=60)
+    for days, expected in ((31, None), (32, "1")):  # announced on E-30
+        with rome(today, 12, days=days):
+            alarms.watch()
+            assert on().get("charges") == expected
+    with rome(today, 12, days=32):
+        charging.run()
+        alarms.watch()
+        assert "charges" not in on()
+    for days, expected in ((54, None), (55, "1")):  # charged on E-7
+        with rome(today, 12, days=days):
+            alarms.watch()
+            assert on().get("charges") == expected
+    with rome(today, 12, days=55):
+        charging.run()
+        alarms.watch()
+        assert "charges" not in on()
