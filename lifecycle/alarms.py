@@ -21,6 +21,7 @@ from lifecycle.models import Alarm, DeletionStop, Letter, LifecycleRun, Notice
 from lifecycle.stages import STAGES
 from mailboxes.models import BoxEvent, Mailbox
 from mailboxes.models.boxes import Phase
+from payments import charging
 from payments.invoicing import watching
 from pecportal import clock, mail
 
@@ -30,10 +31,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 CLOCK, LATE, INTERRUPTED, FAILED = "clock", "late", "interrupted", "failed"
 DELETION_STOP, PURGE, LETTERS, NOTICES = "deletion_stop", "purge", "letters", "notices"
-INVOICES, UNDECIDED, SDI = "invoices", "undecided", "sdi"
+CHARGES, INVOICES, UNDECIDED, SDI = "charges", "invoices", "undecided", "sdi"
 DONE_BY = time(1, 15)  # of Rome: the run of the day begins at 00:05 and should be over by one
 NOT_TAKEN_UP = rules.STALE_AFTER + timedelta(minutes=10)  # a worker looks every five minutes for what was interrupted
 WAITS_TOO_LONG = timedelta(hours=1)
+CHARGES_LATE = timedelta(days=2)
 
 # What each says, and what to do: docs/operations.md has more words for the same.
 WORDS: "dict[str, tuple[StrOrPromise, StrOrPromise]]" = {
@@ -68,6 +70,10 @@ WORDS: "dict[str, tuple[StrOrPromise, StrOrPromise]]" = {
     NOTICES: (
         gettext_lazy("Avvisi dovuti e non inviati da più di un'ora"),
         gettext_lazy("Controlla il worker e il giro degli avvisi nei giri giornalieri."),
+    ),
+    CHARGES: (
+        gettext_lazy("Rinnovi automatici da annunciare o addebitare da due giorni"),
+        gettext_lazy("Controlla che worker e beat siano attivi e che il lavoro non sia spento nell'orario."),
     ),
     INVOICES: (
         gettext_lazy("Fatture da inviare a SdI entro due giorni, o già in ritardo"),
@@ -168,11 +174,8 @@ def _wrong_runs(now: datetime) -> Iterator[tuple[str, str]]:
     day = today if now.astimezone(clock.ROME).time() >= DONE_BY else today - timedelta(days=1)
     finished = set(runs.filter(day__gte=day).exclude(finished_at=None).values_list("stage", flat=True))
     said = {*failed, *(run.stage for run in left)}
-    late = [
-        stage.value
-        for stage in STAGES
-        if stage not in finished | said and runs.filter(stage=stage, day__lte=day).exists()
-    ]
+    ever = LifecycleRun.objects.begun().filter(day__lte=day)  # however long ago: it stays late until it runs
+    late = [stage.value for stage in STAGES if stage not in finished | said and ever.filter(stage=stage).exists()]
     if late:
         yield LATE, f"{day}: {', '.join(late)}"
 
@@ -186,10 +189,17 @@ def _waiting(now: datetime) -> Iterator[tuple[str, str]]:
     begun = BoxEvent.objects.filter(box=OuterRef("pk"), kind=BoxEvent.Kind.DELETING, at__lt=since)
     if boxes := Mailbox.objects.filter(Exists(begun), phase=Phase.DELETING).count():
         yield PURGE, str(boxes)
-    if letters := Letter.objects.filter(state__in=["queued", "deferred"], queued_at__lt=since).count():
+    # Not those that the relay took and whose next stop is late: days of that, of one address, would hide an outage.
+    late = Letter.objects.filter(state__in=["queued", "deferred"], queued_at__lt=since, delayed_at=None)
+    if letters := late.count():
         yield LETTERS, str(letters)
     if notices := Notice.objects.filter(state=Notice.State.DUE, created_at__lt=since).count():
         yield NOTICES, str(notices)
+    # Of these boxes nobody else hears: who renews automatically is not warned before the expiry.
+    day = clock.rome_date(now)
+    untold = charging.due_notices(day).filter(expires_on=day + timedelta(days=settings.AUTO_NOTICE_DAYS) - CHARGES_LATE)
+    if charges := untold.count() + charging.due_charges(day - CHARGES_LATE).count():
+        yield CHARGES, str(charges)
 
 
 def _invoices(now: datetime) -> Iterator[tuple[str, str]]:

@@ -5,19 +5,17 @@ refused before anything is written of that day, and stays refused until the cloc
 """
 
 import logging
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import Max
 
-from lifecycle import manifest
+from lifecycle import expiries, letters, manifest
 from lifecycle.models import Figure, LifecycleRun
 from pecportal import clock
 from pecportal.errors import RefusedError
 
 log = logging.getLogger(__name__)
-MOST_APART = timedelta(minutes=15)
 ACCEPTED = "clock_accepted"  # the Figure that keeps the day (its ordinal) which somebody said is right
 
 
@@ -27,15 +25,6 @@ class ClockError(RefusedError):
     def __init__(self, sentence: str, *, facts: str) -> None:
         super().__init__(sentence)
         self.facts = facts
-
-
-def database_clock() -> datetime | None:
-    """The moment by the clock of the database's server; None where that is this machine's (SQLite)."""
-    if connection.vendor != "postgresql":
-        return None
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        return cursor.fetchone()[0]
 
 
 def problem(today: date) -> ClockError | None:
@@ -50,8 +39,8 @@ def check(today: date) -> None:
 
 
 def _against_the_database() -> ClockError | None:
-    theirs, ours = database_clock(), clock.now()
-    if theirs is None or abs(theirs - ours) <= MOST_APART:
+    theirs, ours = clock.database_clock(), clock.now()
+    if theirs is None or not clock.are_apart(ours, theirs):
         return None
     here, there = (f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" for moment in (ours, theirs))
     return ClockError(
@@ -84,8 +73,8 @@ def _against_the_runs(today: date) -> ClockError | None:
 
 
 def accept(today: date) -> None:
-    """Somebody says that `today` is right: runs, manifests and stops of days still to come are forgotten, so that those
-    days get theirs, and today's deletions can be released.
+    """Somebody says that `today` is right: runs, manifests, stops, expiries and notices of days still to come are
+    forgotten, so that those days get theirs, and today's deletions can be released.
 
     Raises ClockError when the database server's clock says otherwise: that is no matter of opinion.
     """
@@ -93,6 +82,8 @@ def accept(today: date) -> None:
         raise found
     ahead, _each = LifecycleRun.objects.filter(day__gt=today).delete()
     manifest.forget_after(today)
+    expiries.forget_after(today)
+    letters.forget_after(clock.now())
     Figure.objects.update_or_create(name=ACCEPTED, defaults={"value": today.toordinal(), "at": clock.now()})
     log.warning("lifecycle: the clock is said to be right on %s; %s runs of later days are forgotten", today, ahead)
 

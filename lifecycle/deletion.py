@@ -64,7 +64,7 @@ def delete_boxes(work: "Work") -> None:
             log.error("deletion: the mail system does not confirm; the rest of %s waits for a later run", work.today)
             return
         work.check_time()
-    delete_domains(work.today)
+    delete_domains(work)
 
 
 def _lines(day: date) -> Iterator[int]:
@@ -209,35 +209,32 @@ def finish_pending(*, stop_at: float | None = None) -> int:
 # --- Domains ----------------------------------------------------------------------------------------------------------
 
 
-def delete_domains(today: date) -> int:
-    """Record as DELETED the domains whose boxes are all gone and whose own day has come (R17); how many."""
-    done = 0
-    for domain_id in list(deletion_facts.due_domains(today).order_by("pk").values_list("pk", flat=True)):
+def delete_domains(work: "Work") -> None:
+    """Record as DELETED the domains whose boxes are all gone and whose own day has come (R17)."""
+    for domain_id in list(deletion_facts.due_domains(work.today).order_by("pk").values_list("pk", flat=True)):
         try:
-            done += _delete_domain(domain_id, today)
+            _delete_domain(domain_id, work.today)
         except Exception as error:  # one that does not go keeps no other
-            log.error("domain %s could not be deleted (%s)", domain_id, type(error).__name__)
-    return done
+            work.fail("domain", domain_id, error)
 
 
-def _delete_domain(domain_id: int, today: date) -> bool:
+def _delete_domain(domain_id: int, today: date) -> None:
     """The guards of its boxes, as far as they are the domain's own: its orders, and money on its way to them."""
     whose = {"box_id": None, "domain_id": domain_id}
     with transaction.atomic(durable=True):
         held = box_gone.hold(**whose)
         domain = Domain.objects.select_for_update(no_key=True, of=("self",)).get(pk=domain_id)
         if not deletion_facts.due_domains(today).filter(pk=domain_id).exists():
-            return False
+            return
         if box_gone.came_meanwhile(held, **whose):
-            return False
+            return
         assert domain.delete_from is not None  # of a live domain
         money = in_flight.of_domain(domain)
         in_time = deletion_rules.begun_in_time(tuple(money.begun), domain.delete_from)
         if money.at_work or (in_time and today < deletion_rules.money_hold_until(domain.delete_from)):
-            return False
+            return
         ending.finish_domain(domain)
         why = _("il dominio è stato cancellato il %(day)s") % {"day": in_words(today)}
         lapsed = box_gone.lapse(held, why=why)
     log.info("domain %s is deleted", domain_id)
     box_gone.close_attempts(lapsed)
-    return True

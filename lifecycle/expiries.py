@@ -7,12 +7,12 @@ recorded never decides what a page shows, so a late sweep shows nothing false.
 from datetime import date
 
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from lifecycle import rules
 from lifecycle.work import After, Work, after, shared
-from mailboxes.models import Mailbox
-from mailboxes.models.boxes import EXPIRY_NOT_RECORDED
+from mailboxes.models import BoxEvent, Mailbox
+from mailboxes.models.boxes import EXPIRY_NOT_RECORDED, Phase
 from mailboxes.tasks import sync_platform
 from pecportal import clock
 
@@ -53,6 +53,15 @@ def record_expiries(work: Work) -> None:
     finally:
         if last is not None:
             transaction.on_commit(sync_platform.delay, robust=True)  # outside a transaction: now
+
+
+def forget_after(today: date) -> None:
+    """What a wrong clock recorded of days that have not come: those boxes are Attiva, and the mail system hears it."""
+    early = Mailbox.objects.filter(phase=Phase.LIVE, expires_on__gte=today, expiry_recorded_for=F("expires_on"))
+    with transaction.atomic():
+        BoxEvent.objects.filter(box__in=early, kind=BoxEvent.Kind.EXPIRED, day__gt=today).delete()
+        early.update(expiry_recorded_for=None, platform_due_at=clock.now())
+        transaction.on_commit(sync_platform.delay, robust=True)
 
 
 def _record_next(due: QuerySet[Mailbox], last: After | None, work: Work) -> list[After]:

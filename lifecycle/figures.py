@@ -50,7 +50,7 @@ def count(today: date) -> dict[str, int]:
         DUE: stages.aggregate(due=Sum("expected"))["due"] or 0,
         OVERDUE: due_expiries(today).count(),
         NOTICES_UNSENT: Notice.objects.filter(state=Notice.State.DUE).count(),
-        LETTERS_WAITING: Letter.objects.filter(state__in=["queued", "deferred"]).count(),
+        LETTERS_WAITING: Letter.objects.filter(state__in=["queued", "deferred"], delayed_at=None).count(),
         DELETIONS_HELD: ManifestLine.objects.filter(day=last_listed, verdict=ManifestLine.Verdict.HELD).count(),
         DELETIONS_STOPPED: DeletionStop.objects.filter(day=last_listed, released_at=None).aggregate(boxes=Sum("boxes"))[
             "boxes"

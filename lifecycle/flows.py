@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from django.db import connection, transaction
 from django.db.models import F, Min, Q, QuerySet
 
-from lifecycle import alarms, clockcheck, figures, rules
+from lifecycle import alarms, clockcheck, figures, notices, rules
 from lifecycle.models import LifecycleRun
 from lifecycle.models.runs import AT_REST
 from lifecycle.stages import STAGES, Stage
@@ -121,7 +121,10 @@ def check_clock(today: date) -> None:
 
 def preview(day: date) -> list[Due]:
     """What run_for would find due, written nowhere; of a day to come: as the boxes are today."""
-    return [Due(stage, day, parts.due(day).count()) for stage, parts in STAGES.items()]
+    due = {stage: parts.due(day).count() for stage, parts in STAGES.items()}
+    # By then the stage before it has written its own, and put earlier ones aside.
+    due[Stage.LETTERS] += due[Stage.NOTICES] - notices.put_aside_by(STAGES[Stage.NOTICES].due(day)).count()
+    return [Due(stage, day, number) for stage, number in due.items()]
 
 
 def _days(stage: Stage, today: date) -> list[date]:

@@ -155,20 +155,26 @@ def is_stopped(day: date) -> bool:
     stop = DeletionStop.objects.filter(day=day).first()
     if stop is not None:
         return stop.released_at is None
-    lines = ManifestLine.objects.filter(day=day, verdict=Verdict.DELETE)
-    begun = lines.exclude(begun_at=None).count()
-    total = begun + to_begin(day).count()
-    if total == begun or total <= settings.DELETION_CAP_COUNT:
+    over = _over_cap(day, to_begin(day).count())
+    if over is None:
         return False
-    living = Mailbox.objects.filter(phase=Phase.LIVE).count() + begun
-    limits = {"most": settings.DELETION_CAP_COUNT, "percent": settings.DELETION_CAP_PERCENT}
-    if not deletion_rules.is_over_cap(total, of=living, **limits):
-        return False
+    total, living = over
     DeletionStop.objects.get_or_create(
         day=day, defaults={"boxes": total, "of_boxes": living, "stopped_at": clock.now()}
     )
     log.error("deletion of %s stopped by the cap: %s of %s boxes; nothing more is deleted", day, total, living)
     return True
+
+
+def _over_cap(day: date, more: int) -> tuple[int, int] | None:
+    """How many boxes of how many the day deletes with `more` of them, where that is above the cap; else None."""
+    begun = ManifestLine.objects.filter(day=day, verdict=Verdict.DELETE).exclude(begun_at=None).count()
+    total = begun + more
+    if not more or total <= settings.DELETION_CAP_COUNT:
+        return None
+    living = Mailbox.objects.filter(phase=Phase.LIVE).count() + begun
+    limits = {"most": settings.DELETION_CAP_COUNT, "percent": settings.DELETION_CAP_PERCENT}
+    return (total, living) if deletion_rules.is_over_cap(total, of=living, **limits) else None
 
 
 def to_begin(day: date) -> QuerySet[ManifestLine]:
@@ -187,11 +193,15 @@ def forget_after(day: date) -> None:
 
 @dataclass
 class Preview:
-    """What deletion would do on a day: how many boxes go, how many are held for which reason first, some public ids."""
+    """What deletion would do on a day: how many boxes go, how many are held for which reason first, some public ids.
+
+    `stop`: the cap would stop it, or has stopped it, and none goes.
+    """
 
     deleted: int = 0
     held: Counter[Why] = field(default_factory=Counter)
     first: list[str] = field(default_factory=list)
+    stop: DeletionStop | None = None
 
 
 def preview(day: date, *, listed: int) -> Preview:
@@ -208,4 +218,7 @@ def preview(day: date, *, listed: int) -> Preview:
             found.deleted += 1
             if len(found.first) < listed:
                 found.first.append(str(box.public_id))
+    found.stop = DeletionStop.objects.filter(day=day).first()
+    if found.stop is None and (over := _over_cap(day, found.deleted)):
+        found.stop = DeletionStop(day=day, boxes=over[0], of_boxes=over[1])
     return found

@@ -85,6 +85,12 @@ def owe(ids: list[int], *, day: date, today: date) -> int:
     return written
 
 
+def put_aside_by(owed: QuerySet[Any]) -> QuerySet[Notice]:
+    """Notices nobody was told of that `owe` will put aside once it has written those of `owed`."""
+    later = owed.filter(pk=OuterRef("box"), expires_on=OuterRef("expiry"), due_kind__gt=OuterRef("kind"))
+    return Notice.objects.filter(Exists(later), state=Notice.State.DUE)
+
+
 @dataclass(frozen=True)
 class Unsent:
     """What was owed and has not arrived as far as this side can know."""
@@ -99,6 +105,8 @@ def unsent() -> Unsent:
     now = clock.now()
     return Unsent(
         due=Notice.objects.filter(state=Notice.State.DUE).count(),
-        waiting=Letter.objects.filter(state__in=Letter.WAITING, queued_at__lt=now - LATE_AFTER).count(),
+        waiting=Letter.objects.filter(
+            state__in=Letter.WAITING, queued_at__lt=now - LATE_AFTER, delayed_at=None
+        ).count(),
         refused=Letter.objects.filter(state__in=Letter.LOST, settled_at__gte=now - LOST_WITHIN).count(),
     )

@@ -115,8 +115,11 @@ def _lapse(order_id: int, day: date) -> bool:
 
 
 def due_notices(day: date) -> QuerySet[Mailbox]:
-    """Boxes that are owed a notice today of a point that was due by `day`, not written down yet."""
-    return notices.due(day, today=clock.today())
+    """Boxes that are owed a notice today of a point that was due by `day`, not written down yet.
+
+    Of a day to come, for a look ahead: those that will be owed one then.
+    """
+    return notices.due(day, today=max(day, clock.today()))
 
 
 def owe_notices(work: Work) -> None:

@@ -5,6 +5,7 @@ import time
 from datetime import date
 
 from celery import shared_task
+from django_celery_beat.models import PeriodicTask
 
 from lifecycle import alarms, deletion, flows, letters
 from lifecycle.models import LifecycleRun
@@ -15,9 +16,20 @@ log = logging.getLogger(__name__)
 SECONDS = 240  # below the worker's hard limit, so that a run ends by itself and says how far it came
 
 
+def _is_off() -> bool:
+    """Whether ops switched the day's run off: not only beat asks for it, and then no nudge may start it either."""
+    jobs = list(PeriodicTask.objects.filter(task=run_day.name).values_list("enabled", flat=True))
+    if not jobs or any(jobs):
+        return False
+    log.warning("lifecycle: switched off in the timetable")
+    return True
+
+
 @shared_task
 def run_day() -> None:
     """Every stage for today, and for the days that were missed."""
+    if _is_off():
+        return
     try:
         flows.run_day(seconds=SECONDS)
     except RefusedError as error:  # its alarm is on: the worker needs no traceback of it
@@ -27,6 +39,8 @@ def run_day() -> None:
 @shared_task
 def run_share(stage: str, day: str, part: int, of: int) -> None:
     """Help with a stage of a day (ISO): the share `part` among `of`."""
+    if _is_off():
+        return
     flows.run_share(
         stage=LifecycleRun.Stage(stage), day=date.fromisoformat(day), share=Share(part, of), seconds=SECONDS
     )

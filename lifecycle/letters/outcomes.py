@@ -119,3 +119,20 @@ def _take_back(which: Q) -> int:
         Letter.objects.filter(pk__in=ids).update(state=State.REPLACED, settled_at=clock.now(), delayed_at=None)
         Email.objects.filter(pk__in=[mail for _pk, mail in rows]).delete()
     return len(rows)
+
+
+def forget_after(moment: datetime) -> None:
+    """What was owed and told by a clock that was ahead of `moment`, in words of days that have not come.
+
+    Its notices are owed on their own day once more, and its letters, also those that left, count for nothing.
+    """
+    written = Letter.objects.filter(queued_at__gt=moment)
+    while _take_back(Q(queued_at__gt=moment)):
+        pass  # those that have not left yet
+    written.exclude(state=State.REPLACED).update(
+        state=State.REPLACED, settled_at=clock.now(), delayed_at=None, detail="scritta con un orologio avanti"
+    )
+    Notice.objects.filter(told_at__gt=moment).update(state=Notice.State.DUE, told_at=None)
+    owed = Notice.objects.filter(created_at__gt=moment).order_by("-pk").values_list("pk", flat=True)
+    while ids := list(owed[:BATCH]):
+        Notice.objects.filter(pk__in=ids).delete()

@@ -10,8 +10,10 @@ from post_office.models import Email
 from lifecycle import alarms, expiries, flows
 from lifecycle.models import Alarm, DeletionStop, Letter, LifecycleRun, Notice
 from mailboxes.models import BoxEvent, Mailbox
+from payments import charging
 from pecportal import clock
 from tests.conftest import PASSWORD
+from tests.payments.charging_helpers import automatic, card
 
 pytestmark = pytest.mark.django_db
 
@@ -59,6 +61,15 @@ def test_a_late_run_is_told_once_and_cleared_once(quiet, today):
     assert on() == {}
     assert mails()[1:] == ["Allarme finito: Il giro giornaliero è in ritardo"]
     assert Alarm.objects.count() == 1
+
+
+def test_a_run_that_never_comes_again_stays_an_alarm(quiet, today, settings):
+    settings.CLOCK_MAX_JUMP_DAYS = 366
+    for days in (1, 40, 300):
+        with rome(today, 12, days=days):
+            alarms.watch()
+            assert list(on()) == ["late"]
+    assert len(mails()) == 1
 
 
 def test_it_is_raised_anew_when_it_happens_anew(quiet, today):
@@ -204,3 +215,24 @@ def test_a_run_that_a_wrong_clock_kept_from_beginning_is_red_in_admin(quiet, tod
         client.login(username="dario", password=PASSWORD)
         page = client.get(reverse("admin:lifecycle_lifecyclerun_changelist")).content.decode()
     assert page.count("Non partito") == 6
+
+
+def test_automatic_renewals_that_nobody_charges(quiet, make_box, alice, today):
+    """Nobody else says it: who renews automatically gets no warning before the expiry."""
+    automatic(make_box(alice, "auto", expires_in=60), alice, card(alice), days_before=60)
+    for days, expected in ((31, None), (32, "1")):  # announced on E-30
+        with rome(today, 12, days=days):
+            alarms.watch()
+            assert on().get("charges") == expected
+    with rome(today, 12, days=32):
+        charging.run()
+        alarms.watch()
+        assert "charges" not in on()
+    for days, expected in ((54, None), (55, "1")):  # charged on E-7
+        with rome(today, 12, days=days):
+            alarms.watch()
+            assert on().get("charges") == expected
+    with rome(today, 12, days=55):
+        charging.run()
+        alarms.watch()
+        assert "charges" not in on()

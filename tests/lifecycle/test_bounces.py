@@ -8,10 +8,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
 
-from lifecycle import letters
+from lifecycle import alarms, letters, notices
 from lifecycle.letters import reports
 from lifecycle.management.commands import read_bounce
-from lifecycle.models import Letter
+from lifecycle.models import Alarm, Letter
 from pecportal import clock
 
 ID = "<176.1.22@pecportal.example>"
@@ -115,6 +115,9 @@ def test_a_letter_that_is_late_is_not_accepted_until_the_servers_time_is_over(le
     letter.refresh_from_db()
     assert (letter.state, letter.settled_at) == ("deferred", None) and letter.detail.startswith("4.4.1 connect to")
     assert letters.read_outcomes() == 0
+    Letter.objects.filter(pk=letter.pk).update(queued_at=clock.now() - timedelta(hours=2))
+    alarms.watch()  # the relay took it: its next stop is nobody's alarm here
+    assert notices.unsent().waiting == 0 and not Alarm.objects.exists()
     Letter.objects.filter(pk=letter.pk).update(delayed_at=clock.now() - timedelta(days=4, hours=23))
     assert letters.read_outcomes() == 0
     Letter.objects.filter(pk=letter.pk).update(delayed_at=clock.now() - timedelta(days=5, minutes=1))

@@ -1,5 +1,6 @@
 """A clock that is wrong stops time's work before anything is written of the day that it says (R28)."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 
@@ -10,13 +11,15 @@ from django.db import connection
 from post_office.models import Email
 
 from lifecycle import alarms, clockcheck, flows, holds, tasks
-from lifecycle.models import Alarm, DeletionStop, LifecycleRun, ManifestLine
+from lifecycle.models import Alarm, DeletionStop, Letter, LifecycleRun, ManifestLine
 from mailboxes.models import BoxEvent, Mailbox
+from mailboxes.telling import tell_platform
 from pecportal import clock
 from tests.lifecycle.deletions import warn_twice
+from tests.lifecycle.letter_helpers import noticed
 
 pytestmark = pytest.mark.django_db
-REAL = clockcheck.database_clock
+REAL = clock.database_clock
 
 
 @pytest.fixture(autouse=True)
@@ -120,6 +123,32 @@ def test_a_clock_that_went_back_stops_until_somebody_says_that_it_is_right_now(m
     assert len(begun()) == 21
 
 
+def test_what_was_done_too_early_is_done_again_on_its_day(make_box, alice, platform, today):
+    """The mail system hears that the box is Attiva after all, and of its expiry when that comes; so do its people."""
+    box = make_box(alice, "futura", expires_in=10)
+    address = box.address.name
+    flows.run_day()
+    with at(11):
+        flows.run_day()
+        tell_platform()
+        Letter.objects.exclude(to="alice@posta.example").update(state="accepted", settled_at=clock.now())
+        assert platform.state_of(address)["state"] == "scaduta"
+    command("--accept-clock")
+    tell_platform()
+    assert platform.state_of(address)["state"] == "attiva"
+    assert not BoxEvent.objects.filter(kind="expired").exists()
+    assert noticed() == [(address, -15, "told")]
+    assert Counter(Letter.objects.values_list("state", flat=True)) == {"accepted": 1, "queued": 1, "replaced": 2}
+    assert Email.objects.filter(to="alice@posta.example").count() == 1, "that of today, which is true"
+    with at(11):
+        flows.run_day()
+        tell_platform()
+    assert platform.state_of(address)["state"] == "scaduta"
+    assert BoxEvent.objects.get(kind="expired").day == today + timedelta(days=11)
+    assert noticed() == [(address, -15, "told"), (address, 1, "told")]
+    assert Letter.objects.filter(notices__kind=1, state="queued").count() == 2
+
+
 def test_a_stop_of_a_day_that_has_not_come_is_forgotten_too(make_box, alice, dario, settings, today):
     """Or nobody could release a day until that one is over, and that one would have the lines of today."""
     settings.DELETION_CAP_COUNT, settings.DELETION_CAP_PERCENT = 0, 0
@@ -139,7 +168,7 @@ def test_the_clock_of_the_databases_server(make_box, alice, today, monkeypatch, 
     make_box(alice, "ieri", expires_in=-1)
     with at(0):
         theirs = clock.now() + timedelta(minutes=minutes)
-        monkeypatch.setattr(clockcheck, "database_clock", lambda: theirs)
+        monkeypatch.setattr(clock, "database_clock", lambda: theirs)
         if stops:
             with pytest.raises(clockcheck.ClockError, match="that of the database's server"):
                 flows.run_day()

@@ -8,9 +8,9 @@ from post_office.models import Email
 from accounts.models import User
 from lifecycle import deletion, flows, manifest
 from lifecycle.models import Letter, LifecycleRun, ManifestLine, Notice
-from mailboxes import telling
+from mailboxes import ending, telling
 from mailboxes.flows import open_domain, tombstone_hash
-from mailboxes.models import Address, BoxEvent, Mailbox
+from mailboxes.models import Address, BoxEvent, Domain, Mailbox
 from mailboxes.platform.base import UnknownBoxError
 from mailboxes.platform.local import LocalPlatform
 from pecportal import clock
@@ -337,6 +337,24 @@ def test_a_domain_goes_when_its_boxes_are_gone_and_its_own_day_has_come(make_box
     run()
     soon.refresh_from_db()
     assert (soon.phase, phases()["altra@pec.soon.example"]) == ("deleted", "deleted")
+
+
+def test_a_domain_that_does_not_go_is_a_failure_that_alarms(make_box, alice, today, monkeypatch):
+    facts = {"owner": alice, "expires_on": today - timedelta(days=100)}
+    for name in ("guasto", "sano"):
+        domain = open_domain(name=f"{name}.example", mail_host=f"pec.{name}.example", **facts)
+        warn_twice(make_box(alice, "info", plan="domain", domain=domain, host=domain.mail_host))
+    real = ending.finish_domain
+
+    def broken(domain):
+        if domain.name == "guasto.example":
+            raise ValueError
+        real(domain)
+
+    monkeypatch.setattr(ending, "finish_domain", broken)
+    run()
+    assert dict(Domain.objects.values_list("name", "phase")) == {"guasto.example": "live", "sano.example": "deleted"}
+    assert LifecycleRun.objects.get(stage="deletions").failed == 1
 
 
 def test_a_box_whose_domain_has_a_later_day_is_not_due(make_box, alice, today):

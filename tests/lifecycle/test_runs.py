@@ -1,6 +1,6 @@
 """Runs: claimed, repeated, killed half-way, missed, refused, rehearsed (R28); and the command."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from io import StringIO
 
 import pytest
@@ -8,9 +8,10 @@ import time_machine
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django_celery_beat.models import PeriodicTask
 
 from lifecycle import expiries, flows, tasks, work
-from lifecycle.models import LifecycleRun
+from lifecycle.models import LifecycleRun, Notice
 from mailboxes.models import BoxEvent, Mailbox
 from pecportal import clock
 from pecportal.errors import RefusedError
@@ -173,6 +174,23 @@ def test_a_run_that_is_out_of_time_asks_for_the_next_at_once(
     assert LifecycleRun.objects.filter(finished_at=None).count() == 0 and LifecycleRun.objects.count() == 6
 
 
+def test_switched_off_no_nudge_starts_it(make_box, alice, today):
+    """Letters taken back, a stop released, a run out of time: they ask for a run, which ops may have stopped."""
+    call_command("seed_timetable", stdout=StringIO())
+    jobs = PeriodicTask.objects.filter(name__in=["lifecycle: the day", "lifecycle: catch up"])
+    jobs.update(enabled=False)
+    box = make_box(alice, "ieri", expires_in=-1)
+    tasks.run_day()
+    tasks.run_share("expiries", str(today), 0, 1)
+    assert not LifecycleRun.objects.exists() and events() == 0
+    command()  # by hand it runs all the same
+    assert events() == 1
+    Mailbox.objects.filter(pk=box.pk).update(expiry_recorded_for=None)
+    jobs.filter(name="lifecycle: catch up").update(enabled=True)
+    tasks.run_day()
+    assert Mailbox.objects.get(pk=box.pk).expiry_recorded_for == box.expires_on
+
+
 def test_missed_days_get_their_runs(make_box, alice, today):
     with time_machine.travel(
         datetime.combine(today - timedelta(days=3), datetime.min.time(), UTC) + timedelta(hours=12)
@@ -248,13 +266,44 @@ def test_a_dry_run_says_what_is_due_and_writes_nothing(make_box, alice, plans, t
         ["expiries", "2"],
         ["lapses", "1"],
         ["notices", "3"],
-        ["letters", "0"],
+        ["letters", "3"],  # those that the stage before it owes
         ["changes", "1"],
         ["deletions", "1"],
     ]
     real = command()
     assert "expiries   2 expected, 2 done" in real
+    assert [line.split()[1:3] for line in real.splitlines() if line.startswith(str(today))] == counts
     assert "expiries   0 due" in command("--dry-run")
+
+
+def test_a_dry_run_of_a_day_to_come_says_which_notices_it_will_owe(make_box, alice, today):
+    """Beside one of today that nobody was told of, and that the later point puts aside."""
+    box = make_box(alice, "domani", expires_in=31)
+    Notice.objects.create(
+        box=box, owner=alice, expiry=box.expires_on, kind=-60, state="due", created_at=clock.now()
+    )  # fmt: skip
+    assert "letters    1 due" in command("--dry-run")
+    tomorrow = today + timedelta(days=1)
+    out = command("--date", str(tomorrow), "--dry-run")
+    assert "notices    1 due" in out and "letters    1 due" in out
+    with time_machine.travel(datetime.combine(tomorrow, time(12), clock.ROME), tick=False):
+        assert "letters    1 expected, 1 done" in command("--date", str(tomorrow))
+
+
+def test_a_dry_run_of_a_day_that_has_passed_says_that_nothing_is_deleted(make_box, alice, today):
+    """As a run for it does: deletion is today's alone, under today's cap."""
+    warn_twice(make_box(alice, "persa", expires_in=-100))
+    yesterday = str(today - timedelta(days=1))
+    assert "would be deleted" not in command("--date", yesterday, "--dry-run")
+    assert "deletions  0 expected, 0 done" in command("--date", yesterday)
+
+
+def test_a_dry_run_says_that_the_cap_would_stop(make_box, alice, today, settings):
+    settings.DELETION_CAP_COUNT = 1
+    warn_twice(*[make_box(alice, f"tante{n}", expires_in=-95) for n in range(2)])
+    for out in (command("--dry-run"), command(), command("--dry-run")):
+        assert f"{today}  deletions  stopped by the cap: 2 of 2 boxes" in out
+        assert "2 would be deleted" not in out
 
 
 def test_sql_never_asks_the_database_for_the_day(make_box, alice, today):

@@ -12,7 +12,7 @@ from mailboxes.models import Price
 from payments import auto_renewal, charging, flows, scheduled, sync
 from payments.models import Allocation, AutoRenewal, Payment, ScheduledCharge
 from payments.providers import sandbox
-from pecportal import formats
+from pecportal import clock, formats
 from pecportal.errors import RefusedError
 from pecportal.formats import il
 from renewals import flows as orders
@@ -167,6 +167,21 @@ def test_an_outage_over_the_charge_day_is_caught_up_until_e(auto, back_on):
     beat(e - days(30))
     beat(e - days(back_on))
     assert (row().status, fresh(auto).expires_on) == ("charged", next_expiry(auto))
+
+
+@pytest.mark.parametrize("minutes", [-16, 16])
+def test_a_clock_that_is_not_that_of_the_databases_server_charges_nothing(auto, monkeypatch, minutes):
+    """Ahead it would charge too early, or find that every E has passed and give all of them up."""
+    e = auto.expires_on
+    beat(e - days(30))
+    with on(e - days(7)):
+        theirs = clock.now() + timedelta(minutes=minutes)
+        monkeypatch.setattr(clock, "database_clock", lambda: theirs)
+        charging.run()
+    assert (row().status, Order.objects.count()) == ("announced", 0)
+    monkeypatch.setattr(clock, "database_clock", clock.now)
+    beat(e - days(7))
+    assert row().status == "charged"
 
 
 def test_after_e_nothing_is_charged_any_more(auto):

@@ -59,9 +59,14 @@ class Command(BaseCommand):
         self.stdout.write("Dry run: nothing is written.")
         for due in flows.preview(day):
             self.stdout.write(f"{due.day}  {due.stage.value:<10} {due.due} due")
+        if day < clock.today():
+            return  # deletion is today's alone
         found = manifest.preview(day, listed=LISTED)
-        self._count("would be deleted", found.deleted, found.held)
-        self._list(found.first, found.deleted)
+        stopped = found.stop is not None and found.stop.released_at is None
+        self._count("would be deleted", 0 if stopped else found.deleted, found.held)
+        if not stopped:
+            self._list(found.first, found.deleted)
+        self._tell_stop(found.stop)
 
     def _tell(self, done: flows.Done) -> None:
         start = f"{done.day}  {done.stage.value:<10} "
@@ -80,10 +85,12 @@ class Command(BaseCommand):
         self._count("deleted or under way", begun.count(), dict(held))
         ids = begun.order_by("pk").values_list("box__public_id", flat=True)
         self._list([str(public_id) for public_id in ids[:LISTED]], begun.count())
-        stop = DeletionStop.objects.filter(day=day).first()
+        self._tell_stop(DeletionStop.objects.filter(day=day).first())
+
+    def _tell_stop(self, stop: DeletionStop | None) -> None:
         if stop is not None and stop.released_at is None:
             self.stdout.write(
-                f"{day}  deletions  stopped by the cap: {stop.boxes} of {stop.of_boxes} boxes; "
+                f"{stop.day}  deletions  stopped by the cap: {stop.boxes} of {stop.of_boxes} boxes; "
                 "two members of staff release it in admin, or nothing is deleted"
             )
 
