@@ -81,6 +81,7 @@ def test_a_missing_field_is_named(missing):
         ("company", {"sdi_pec": "fatture@pec.verdi.example"}, "sdi_pec", "Indica il codice destinatario o la PEC"),
         ("public_body", {"sdi_code": "M5UXCR1"}, "sdi_code", "Il codice univoco ufficio ha 6 caratteri"),
         ("person", {"postal_code": "99999"}, "postal_code", "Nessun comune ha il CAP 99999"),
+        ("person", {"postal_code": "SW1A 1AA"}, "postal_code", "Il CAP ha 5 cifre. Se fuori dall'Italia"),
         ("person", {"province": "EE"}, "province", "Scrivi la sigla di una provincia italiana"),
         ("person", {"country": "XX"}, "country", "Scegli la nazione dall'elenco"),
         ("person", {"phone": "boh"}, "phone", "Scrivi il numero di telefono"),
