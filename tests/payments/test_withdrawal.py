@@ -359,7 +359,8 @@ def test_the_pages(order, box, alice, commits, browser_of, carla):
     assert Withdrawal.objects.count() == 0
     back = page.post(base + "recesso/conferma/", {**typed, "shown": "12.08", "modifica": "1"}).content.decode()
     assert "Continua" in back and 'value="io@posta.example"' in back
-    assert "ricontrollalo" in page.post(base + "recesso/conferma/", {**typed, "shown": "x"}).content.decode()
+    for odd in ("x", "NaN", "sNaN", "Infinity"):
+        assert "ricontrollalo" in page.post(base + "recesso/conferma/", {**typed, "shown": odd}).content.decode()
     done = page.post(base + "recesso/conferma/", {**typed, "shown": "12.08"}, follow=True).content.decode()
     assert "Recesso registrato" in done and "Recedere dal contratto qui" not in done
     again = page.post(base + "recesso/conferma/", {**typed, "shown": "12.08"}).content.decode()
