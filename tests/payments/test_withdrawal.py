@@ -2,6 +2,7 @@
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal as D
+from html import unescape
 
 import pytest
 import time_machine
@@ -336,6 +337,15 @@ def test_the_receipt_has_date_and_time(order, alice, commits):
         for text in (letter.message, letter.html_message):
             assert "Il 25 novembre 2026 alle 23:30 (ora italiana)" in text
             assert "12,08" in text and order.number in text and "Il rinnovo automatico attivato" in text
+
+
+def test_italian_elides_before_the_8th(box, alice, commits):
+    with time_machine.travel(datetime(2027, 2, 8, 9, 30, tzinfo=clock.ROME), tick=False):
+        leave(paid(place(box, alice), alice, commits), alice)
+    assert Email.objects.filter(subject__contains="recesso").count() == 2
+    for letter in Email.objects.filter(subject__contains="recesso"):
+        for text in (letter.message, letter.html_message):
+            assert "L'8 febbraio 2027 alle 09:30" in unescape(text)
 
 
 # --- Pages ------------------------------------------------------------------------------------------------------------
