@@ -5,6 +5,7 @@ import pytest
 from accounts.billing_forms import BillingForm, OwnBillingForm
 from accounts.fiscal_forms import FiscalIdentityForm
 from accounts.models import BillingProfile, FiscalIdentity
+from accounts.views.profile import GROUPS
 from mailboxes.models import Holder
 
 ADDRESS = {
@@ -193,3 +194,10 @@ def test_the_wizard_shows_names_and_codes_and_ignores_what_is_posted_for_them(bo
     assert form.cleaned_data["city"] == "Milano"
     form = WizardForm({**ADDRESS, "phone": ""}, instance=holder)
     assert form.errors == {"phone": ["Scrivi un numero di telefono."]}
+
+
+@pytest.mark.parametrize("kind", COMPLETE)
+def test_errors_are_summed_up_in_the_order_of_the_page(kind):
+    shown = [name for group in GROUPS for name in group]
+    found = [shown.index(name) for name in own({"subject": kind, "country": "IT"}).errors]
+    assert found == sorted(found)
