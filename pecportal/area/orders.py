@@ -73,7 +73,7 @@ def rows(orders: Iterable[Order], *, user: User, today: date) -> list[OrderRow]:
     found = list(orders)
     free_exit.read_until(found)
     unpaid = [order.pk for order in found if order.is_awaiting_payment]
-    waiting = Order.objects.filter(pk__in=unpaid).annotate(attempt=attempt_of("pk"))
+    waiting = Order.objects.visible_to(user).filter(pk__in=unpaid).annotate(attempt=attempt_of("pk"))
     attempts = dict(waiting.values_list("pk", "attempt")) if unpaid else {}
     return [_row(order, attempts.get(order.pk), user, today) for order in found]
 
