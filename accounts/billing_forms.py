@@ -59,6 +59,7 @@ class OwnBillingForm(BillingForm):
         "Il codice con cui sei registrato non si cambia da qui, perché dice quali caselle sono tue: "
         "scrivi all'assistenza."
     )
+    field_order = ("subject", "company_name")  # as the page shows them, and the summary of errors above it
     is_consumer = forms.TypedChoiceField(
         label=gettext_lazy("Come usi il servizio"),
         choices=[

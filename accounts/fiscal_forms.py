@@ -95,6 +95,13 @@ class FiscalIdentityForm(forms.ModelForm):
             **dict.fromkeys(("codice_fiscale", "representative_codice_fiscale", "postal_code", "sdi_code"), CodeField),
             "partita_iva": PartitaIvaField,
         }
+        error_messages = {
+            "postal_code": {
+                "max_length": gettext_lazy(
+                    "Il CAP ha 5 cifre. Se fuori dall'Italia il codice è più lungo, scrivi 00000."
+                )
+            },
+        }
         widgets = {
             "subject": forms.RadioSelect,
             "birth_date": forms.DateInput(format="%Y-%m-%d", attrs={"type": "date", "autocomplete": "bday"}),

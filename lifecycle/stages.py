@@ -75,13 +75,15 @@ def _open_case_if_stuck(box_id: int, day: date) -> None:
 def due_lapses(day: date) -> QuerySet[Order]:
     """Orders that were payable until before `day` and for which no money is on its way.
 
-    Kept open: a live attempt, a declared transfer (R12b), and money already allocated, of which a case is open.
+    Kept open: a live attempt, a declared transfer (R12b), and money that came for it, allocated or to be decided about.
     """
     attempts = Payment.objects.live().filter(order=OuterRef("pk"))
     received = Allocation.objects.filter(order=OuterRef("pk"))
+    held = cases.held().filter(order=OuterRef("pk"))
     return Order.objects.filter(
         ~Exists(attempts),
         ~Exists(received),
+        ~Exists(held),
         status=Order.Status.AWAITING_PAYMENT,
         lapses_on__lt=day,
         transfer_declared_on=None,

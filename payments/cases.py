@@ -26,6 +26,13 @@ log = logging.getLogger(__name__)
 LEFT_OF_MONEY = (
     Case.Kind.RECEIPT_UNMATCHED, Case.Kind.RECEIPT_OVER, Case.Kind.MONEY_TOO_LATE, Case.Kind.MONEY_MISMATCH,
 )  # fmt: skip
+# Of it what came for an order: while it stands, the customer is asked not to pay again.
+CAME_FOR_ORDER = (Case.Kind.MONEY_MISMATCH, Case.Kind.MONEY_TOO_LATE, Case.Kind.RECEIPT_OVER)
+
+
+def held() -> QuerySet[Case]:
+    """Money that came for an order, pays nothing yet, and waits for a decision of staff (R21)."""
+    return Case.objects.filter(closed_at=None, kind__in=CAME_FOR_ORDER, amount__gt=0)
 
 
 def open_case(

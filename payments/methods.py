@@ -70,7 +70,8 @@ OF_PURCHASE = replace(
     transfer=gettext_lazy("1–5 giorni lavorativi. La casella si attiva appena il pagamento arriva."),
     slip=gettext_lazy("5–7 giorni lavorativi. La casella si attiva appena il pagamento arriva."),
 )
-WORDS = {Kind.DOMAIN_RENEWAL: OF_DOMAIN, Kind.PURCHASE: OF_PURCHASE}
+OF_SPACE = replace(OF_BOX, online=gettext_lazy("Registrato subito: lo spazio è attivo in pochi minuti."))
+WORDS = {Kind.DOMAIN_RENEWAL: OF_DOMAIN, Kind.PURCHASE: OF_PURCHASE, Kind.SPACE: OF_SPACE}
 
 
 def methods(*, delete_from: date | None, today: date, kind: str = Kind.RENEWAL) -> list[Method]:

@@ -11,9 +11,9 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from payments import domain_words, next_lines, purchase_words, withdrawal
+from payments import cases, domain_words, next_lines, purchase_words, withdrawal
 from payments.domain_words import is_of_domain
-from payments.models import AutoRenewal, Case, Payment
+from payments.models import AutoRenewal, Payment
 from payments.next_lines import Next
 from payments.recording import missing
 from payments.screens import Row, expiry_of, main_line, shows_email
@@ -296,14 +296,10 @@ def _facts(order: Order, where: Situation, *, expiry: date | None, due: Decimal)
     return facts
 
 
-UNMATCHED = (Case.Kind.MONEY_MISMATCH, Case.Kind.MONEY_TOO_LATE, Case.Kind.RECEIPT_OVER)
-
-
 def _held(order: Order) -> str:
     """Money of this order that staff must still decide about, each currency by itself; "" where there is none (R21)."""
-    cases = Case.objects.filter(order=order, closed_at=None, kind__in=UNMATCHED, amount__gt=0)
     sums: dict[str, Decimal] = {}
-    for currency, amount in cases.order_by("currency").values_list("currency", "amount"):
+    for currency, amount in cases.held().filter(order=order).order_by("currency").values_list("currency", "amount"):
         sums[currency] = sums.get(currency, Decimal(0)) + (amount or 0)
     return " + ".join(money(amount, currency) for currency, amount in sums.items())
 

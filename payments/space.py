@@ -24,6 +24,7 @@ from pecportal import clock
 from pecportal.errors import RefusedError
 from renewals import space, standing, wizard
 from renewals.forms import check_order_email, order_email_field
+from renewals.models import Kind
 from renewals.terms import VERSION
 
 
@@ -112,7 +113,7 @@ def _require_possible(box: Mailbox) -> None:
 
 
 def _form(box: Mailbox, typed: Any, initial: dict[str, Any] | None = None) -> SpaceForm:
-    offered = methods.methods(delete_from=box.delete_from, today=clock.today())
+    offered = methods.methods(delete_from=box.delete_from, today=clock.today(), kind=Kind.SPACE)
     start = {"email": box.holder.contact_email, **(initial or {})}
     return SpaceForm(typed or None, box=box, choices=offered, initial=start)
 

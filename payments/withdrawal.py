@@ -19,7 +19,7 @@ from payments.giving_back import CENT, give_back, lock_money, money_of, promised
 from payments.models import AutoRenewal, Payment, Receipt, Refund, Withdrawal
 from pecportal import clock, mail
 from pecportal.errors import RefusedError
-from pecportal.formats import day, euro, fino, il
+from pecportal.formats import euro, fino, il
 from renewals import settle, undoing
 from renewals.models import Kind, Order, OrderLine
 
@@ -105,8 +105,8 @@ def _leave_later_first(later: Order, line: OrderLine, *, user: User, today: date
 def _refusal_after_14_days(order: Order, *, user: User, today: date) -> str:
     free = free_exit.ends_on(order)
     if free is None:
-        return _("I 14 giorni per recedere sono finiti il %(day)s. Se c'è un problema, scrivi all'assistenza.") % {
-            "day": day(last_day(order))
+        return _("I 14 giorni per recedere sono finiti %(day)s. Se c'è un problema, scrivi all'assistenza.") % {
+            "day": il(last_day(order))
         }
     if today > free:
         return _("Potevi recedere senza costi %(fino)s: quel periodo è finito.") % {"fino": fino(free)}
@@ -218,7 +218,7 @@ def offer(order: Order, *, today: date) -> Offer:
         elif not spans:
             reason = _("Tutto.")
         elif not begun:
-            reason = _("Tutto: il nuovo periodo comincia il %(day)s.") % {"day": day(spans[0][0])}
+            reason = _("Tutto: il nuovo periodo comincia %(day)s.") % {"day": il(spans[0][0])}
         else:
             (starts, ends), used_from = begun[0], clock.rome_date(order.fulfilled_at) if order.fulfilled_at else today
             kept = min(held, pro_rata(order.amount_due, starts=starts, ends=ends, used_from=used_from, today=today))

@@ -5,6 +5,7 @@ from datetime import date
 from decimal import Decimal
 
 from django.db import transaction
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -15,7 +16,7 @@ from mailboxes.models import Mailbox, Price
 from mailboxes.rules import State
 from pecportal import clock
 from pecportal.errors import RefusedError
-from pecportal.formats import day
+from pecportal.formats import dal
 from renewals import pricing
 from renewals.flows import HostedEmailError, PriceChangedError, send_confirmation, write_order
 from renewals.models import HolderSnapshot, Kind, Order, OrderLine
@@ -41,8 +42,8 @@ def refusal(box: Mailbox, *, today: date, order_open: bool) -> str:
     if order_open:
         return _("C'è già un ordine aperto per questa casella: pagalo o annullalo.")
     if box.change_on is not None:
-        return _("Dal %(day)s vale lo spazio già scelto con il rinnovo: da quel giorno potrai aggiungerne altro.") % {
-            "day": day(box.change_on)
+        return _("%(day)s vale lo spazio già scelto con il rinnovo: da quel giorno potrai aggiungerne altro.") % {
+            "day": capfirst(dal(box.change_on))
         }
     if most_of(box) == (0, 0):
         return _("La tipologia %(plan)s non può avere più spazio di così: puoi cambiarla quando rinnovi.") % {

@@ -27,7 +27,10 @@ def lapse(order: Order, *, why: str) -> None:
 def _close(order: Order, to: str, *, why: str, actor: User | None) -> None:
     move_order(order, to, why=why, actor=actor)
     move_lines(list(order.lines.filter(is_open=True)), OrderLine.Status.CLOSED, why=why, actor=actor)
-    mail.send("order_closed", to=[order.email, order.owner.email], context={"order": order, **subject_of(order)})
+    subject = subject_of(order)
+    last = getattr(subject["box"], "last_renewable_day", None)  # an address has none
+    context = {"order": order, **subject, "over": last is not None and clock.today() > last}
+    mail.send("order_closed", to=[order.email, order.owner.email], context=context)
 
 
 def _boxes_of(lines: list[OrderLine]) -> dict[int, Mailbox]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Q, QuerySet
+from django.db.models import Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -115,7 +115,7 @@ class OrderAdmin(OrderActions):
     due_in_euro = shown("amount_due", gettext_lazy("Da pagare"))
     net = shown("taxable", gettext_lazy("Imponibile"))
     declared = shown("transfer_declared_on", gettext_lazy("Bonifico dichiarato il"))
-    payable_through = shown("lapses_on", gettext_lazy("Pagabile fino al"))
+    payable_through = shown("payable_until", gettext_lazy("Pagabile fino al"))
     paid = shown("paid_at", gettext_lazy("Pagato il"))
     collected = shown("collected_at", gettext_lazy("Incassato il"))
     confirmed = shown("confirmed_at", gettext_lazy("Confermato il"))
@@ -125,7 +125,8 @@ class OrderAdmin(OrderActions):
     immediate = shown("immediate_start", gettext_lazy("Inizio immediato richiesto"))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Order]:
-        return super().get_queryset(request).select_related("owner", "placed_by", "billing", "commitment")
+        found = super().get_queryset(request).select_related("owner", "placed_by", "billing", "commitment")
+        return found.prefetch_related(Prefetch("lines", OrderLine.objects.select_related("mailbox", "domain")))
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         return (queryset.filter(orders_found(search_term)) if search_term.strip() else queryset), False
@@ -238,7 +239,7 @@ class OrderAdmin(OrderActions):
                 order_id=order.pk, actor=who(request), despite_transfer=typed.get("despite_transfer", False),
                 why=typed["reason"],
             )  # fmt: skip
-            sentence = _("Ordine %(number)s annullato: la casella si può rinnovare di nuovo.")
+            sentence = _("Ordine %(number)s annullato.")  # a box past its last day cannot be renewed again
             return Done(admin_url(order), sentence % {"number": order})
 
         return self.flow_page(

@@ -106,7 +106,7 @@ class ReceiptAdmin(ReadOnlyAdmin):
         if order is not None:
             wanted |= Q(pk__in=list(order.allocations.values_list("receipt_id", flat=True)))
         amount = term.replace("€", "").strip().replace(".", "").replace(",", ".")
-        if amount.replace(".", "", 1).isdigit() and len(amount) < 10:
+        if amount.replace(".", "", 1).isdecimal() and len(amount) < 10:
             wanted |= Q(amount=Decimal(amount))
         return queryset.filter(wanted), False
 

@@ -128,6 +128,8 @@ def auto_renewal_off(request: HttpRequest, box_id: object, **kwargs: object) -> 
                 "se riesce, la casella si rinnova. Ti scriviamo appena è certo."
             ),
         )
+    elif box.expires_on is not None and box.expires_on < clock.today():
+        messages.success(request, _("Rinnovo automatico disattivato: non addebiteremo nulla."))
     else:
         messages.success(
             request, _("Rinnovo automatico disattivato: non addebiteremo nulla. Prima della scadenza ti avvisiamo.")

@@ -159,4 +159,7 @@ def cancel(request: HttpRequest, number: str, **kwargs: object) -> HttpResponse:
         else:
             return redirect("payments:outcome", number=found.number)
     where, _auto = _where(request, found)
-    return render(request, "payments/cancel.html", {"order": found, "form": form, "refusal": refusal, "panel": where})
+    context = {
+        "order": found, "form": form, "refusal": refusal, "panel": where, "arrived": found.amount_due - where.missing,
+    }  # fmt: skip
+    return render(request, "payments/cancel.html", context)

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import drafts
 from mailboxes.rules import add_years
-from payments import flows, recording, visitors
+from payments import cases, flows, recording, visitors
 from payments.begin import start_online
 from payments.consent import NextCharge, next_charge
 from payments.forms import PayForm
@@ -47,7 +47,7 @@ def _next_charge(order: Order) -> NextCharge | None:
 def pay(request: HttpRequest, number: str, **kwargs: object) -> HttpResponse:
     """Paga: choose a method, go and pay. A live attempt is closed at its provider first (R20)."""
     order = order_or_404(request, number)
-    if not settle.is_payable(order, clock.today()):
+    if not settle.is_payable(order, clock.today()) or cases.held().filter(order=order).exists():
         return redirect("payments:outcome", number=order.number)  # which says why
     offered = methods_of(order, today=clock.today())
     possible = [method.code for method in offered if not method.refusal]
@@ -95,7 +95,8 @@ def transfer(request: HttpRequest, number: str, method: str = "transfer", **kwar
     Not after the last day to pay: money that leaves then renews nothing, and the outcome page says so.
     """
     order = order_or_404(request, number)
-    if order.method != method or not settle.is_payable(order, clock.today()):
+    payable = order.method == method and settle.is_payable(order, clock.today())
+    if not payable or cases.held().filter(order=order).exists():
         return redirect("payments:outcome", number=order.number)
     if request.method == "POST":
         try:

@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import limits
-from payments import flows, recording, visitors
+from payments import cases, flows, recording, visitors
 from payments.forms import PayForm
 from payments.methods import methods_of
 from payments.models import Payment
@@ -83,7 +83,8 @@ def pay(request: HttpRequest) -> HttpResponse:
     if order is None:
         return _again(request)
     live = Payment.objects.live().filter(order=order).first()
-    if not settle.is_payable(order, clock.today()) or (live and live.status == Payment.Status.UNKNOWN):
+    unknown = (live and live.status == Payment.Status.UNKNOWN) or cases.held().filter(order=order).exists()
+    if unknown or not settle.is_payable(order, clock.today()):
         return redirect("payments:visitor_outcome")
     offered = methods_of(order, today=clock.today())
     form = PayForm(request.POST or None, methods=offered)
@@ -129,11 +130,12 @@ def outcome(request: HttpRequest) -> HttpResponse:
         return redirect("payments:visitor_outcome")
     last = Payment.objects.filter(order=order).order_by("-id").first()
     payable = settle.is_payable(order, clock.today())
+    held = order.is_awaiting_payment and cases.held().filter(order=order).exists()
     by_transfer = order.is_awaiting_payment and order.method in BY_BANK and payable
     missing = recording.missing(order)
     context = {
         "shown": visitors.shown(order), "order": order, "missing": missing, "payable": payable,
-        "verifying": last is not None and last.is_live,
+        "verifying": held or (last is not None and last.is_live),
         "failed": last is not None and last.status == Payment.Status.FAILED,
         "transfer": instructions(order, amount=missing) if by_transfer else None,
     }  # fmt: skip

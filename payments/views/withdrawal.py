@@ -129,6 +129,7 @@ def withdraw_confirm(request: HttpRequest, number: str, **kwargs: object) -> Htt
 def _shown(request: HttpRequest) -> Decimal:
     """What the page before promised; anything else is no promise, and is shown anew."""
     try:
-        return Decimal(request.POST.get("shown", ""))
+        shown = Decimal(request.POST.get("shown", ""))
     except InvalidOperation:
         return Decimal(-1)
+    return shown if shown.is_finite() else Decimal(-1)  # a signalling NaN raises where it is compared

@@ -14,7 +14,7 @@ from mailboxes.models import Domain, Mailbox
 from mailboxes.models.boxes import Phase
 from pecportal.area import dates
 from pecportal.area.boxes import OpenOrder, open_order
-from pecportal.area.reading import live_attempt
+from pecportal.area.orders import attempt_of
 from pecportal.area.wording import Said
 from renewals.domains import offer, open_lines
 from renewals.rules import Reason
@@ -126,7 +126,7 @@ def _open_orders(ids: list[int], today: date) -> dict[int, OpenOrder]:
         return {}
     found: dict[int, OpenOrder] = {}
     for lines in open_lines(ids):
-        for line in lines.annotate(order_visible=Value(True), live_attempt=live_attempt()):
+        for line in lines.annotate(order_visible=Value(True), live_attempt=attempt_of("order_id")):
             domain_id = line.domain_id or (line.mailbox.domain_id if line.mailbox else None)
             if domain_id is not None:
                 found.setdefault(domain_id, open_order(line, today=today))

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from django.db.models import F, OrderBy, Prefetch, Q, QuerySet
+from django.db.models import Case, Exists, F, OrderBy, OuterRef, Prefetch, Q, QuerySet, Subquery, Value, When
 from django.db.models.lookups import Exact
 
 from accounts.models import User
 from mailboxes.models import Mailbox
-from payments import free_exit, withdrawal
+from payments import cases, free_exit, withdrawal
 from payments.models import Payment
 from pecportal import clock
 from renewals.models import Order, OrderLine
@@ -59,14 +59,22 @@ def with_details(orders: QuerySet[Order]) -> QuerySet[Order]:
     return orders.prefetch_related(Prefetch("lines", queryset=lines))
 
 
+def attempt_of(order: str) -> Case:
+    """What is known of money on its way to an order, whose id the field `order` is: the state of the attempt under way;
+    unknown also while staff decide about money that came, for that is not to be paid again either (R21)."""
+    live = Payment.objects.live().filter(order=OuterRef(order)).values("status")[:1]
+    held = Exists(cases.held().filter(order=OuterRef(order)))
+    return Case(When(held, then=Value(Payment.Status.UNKNOWN)), default=Subquery(live))
+
+
 def rows(orders: Iterable[Order], *, user: User, today: date) -> list[OrderRow]:
     """Rows of orders read `with_details`; one query more where some of them may be left free of costs (R25), and one
     where some wait for a payment: the attempts under way."""
     found = list(orders)
     free_exit.read_until(found)
     unpaid = [order.pk for order in found if order.is_awaiting_payment]
-    live = Payment.objects.live().filter(order__in=unpaid).values_list("order_id", "status") if unpaid else ()
-    attempts = dict(live)
+    waiting = Order.objects.visible_to(user).filter(pk__in=unpaid).annotate(attempt=attempt_of("pk"))
+    attempts = dict(waiting.values_list("pk", "attempt")) if unpaid else {}
     return [_row(order, attempts.get(order.pk), user, today) for order in found]
 
 
@@ -119,7 +127,8 @@ def left_free(rows: Iterable[OrderRow], box: Mailbox) -> OrderRow | None:
 
 def to_pay(user: User) -> QuerySet[Order]:
     """The account's orders that wait for a payment; not one whose payment is being verified: "non pagare di nuovo"."""
-    return of_account(user).filter(status=AWAITING).exclude(payments__status=Payment.Status.UNKNOWN)
+    held = Exists(cases.held().filter(order=OuterRef("pk")))
+    return of_account(user).filter(~held, status=AWAITING).exclude(payments__status=Payment.Status.UNKNOWN)
 
 
 def of_account(user: User) -> QuerySet[Order]:

@@ -10,7 +10,6 @@ from django.db.models import (
     OuterRef,
     Q,
     QuerySet,
-    Subquery,
     Value,
     prefetch_related_objects,
 )
@@ -21,8 +20,8 @@ from mailboxes.flows import measured
 from mailboxes.models import Mailbox
 from mailboxes.models.boxes import Phase
 from mailboxes.platform.base import Usage
-from payments.models import AutoRenewal, Payment
-from pecportal.area.orders import OrderRow
+from payments.models import AutoRenewal
+from pecportal.area.orders import OrderRow, attempt_of
 from renewals import purchase
 from renewals.flows import open_renewal_lines
 from renewals.models import Kind, Order, OrderLine
@@ -93,16 +92,11 @@ def _open_lines(boxes: Sequence[Mailbox], user: User) -> Sequence[OrderLine]:
     order = Order.objects.visible_to(user).filter(pk=OuterRef("order_id"))
     visible = Exists(order) if user.is_mailbox else Value(True)
     lines = open_renewal_lines().filter(mailbox__in=boxes)
-    return list(lines.annotate(order_visible=visible, live_attempt=live_attempt()))
+    return list(lines.annotate(order_visible=visible, live_attempt=attempt_of("order_id")))
 
 
 def purchase_lines() -> QuerySet[OrderLine]:
-    return purchase.open_purchase_lines().annotate(live_attempt=live_attempt())
-
-
-def live_attempt() -> Subquery:
-    """The state of the attempt that is under way for the order of a line."""
-    return Subquery(Payment.objects.live().filter(order=OuterRef("order_id")).values("status")[:1])
+    return purchase.open_purchase_lines().annotate(live_attempt=attempt_of("order_id"))
 
 
 def usage_of(boxes: Sequence[Mailbox]) -> dict[str, Usage]:

@@ -5,6 +5,7 @@ import pytest
 from accounts.billing_forms import BillingForm, OwnBillingForm
 from accounts.fiscal_forms import FiscalIdentityForm
 from accounts.models import BillingProfile, FiscalIdentity
+from accounts.views.profile import GROUPS
 from mailboxes.models import Holder
 
 ADDRESS = {
@@ -81,6 +82,7 @@ def test_a_missing_field_is_named(missing):
         ("company", {"sdi_pec": "fatture@pec.verdi.example"}, "sdi_pec", "Indica il codice destinatario o la PEC"),
         ("public_body", {"sdi_code": "M5UXCR1"}, "sdi_code", "Il codice univoco ufficio ha 6 caratteri"),
         ("person", {"postal_code": "99999"}, "postal_code", "Nessun comune ha il CAP 99999"),
+        ("person", {"postal_code": "SW1A 1AA"}, "postal_code", "Il CAP ha 5 cifre. Se fuori dall'Italia"),
         ("person", {"province": "EE"}, "province", "Scrivi la sigla di una provincia italiana"),
         ("person", {"country": "XX"}, "country", "Scegli la nazione dall'elenco"),
         ("person", {"phone": "boh"}, "phone", "Scrivi il numero di telefono"),
@@ -192,3 +194,10 @@ def test_the_wizard_shows_names_and_codes_and_ignores_what_is_posted_for_them(bo
     assert form.cleaned_data["city"] == "Milano"
     form = WizardForm({**ADDRESS, "phone": ""}, instance=holder)
     assert form.errors == {"phone": ["Scrivi un numero di telefono."]}
+
+
+@pytest.mark.parametrize("kind", COMPLETE)
+def test_errors_are_summed_up_in_the_order_of_the_page(kind):
+    shown = [name for group in GROUPS for name in group]
+    found = [shown.index(name) for name in own({"subject": kind, "country": "IT"}).errors]
+    assert found == sorted(found)

@@ -13,6 +13,7 @@ from payments import bank
 from payments import flows as money
 from payments.models import Allocation, Case, Receipt
 from payments.providers import sandbox
+from pecportal.formats import short_day
 from renewals.models import Order
 from tests.helpers import place, start_card
 
@@ -230,7 +231,7 @@ def test_an_order_is_cancelled_by_staff_with_a_reason_in_its_events(staff, order
     assert errors(staff.post(page, {"reason": " "})) == {"reason": ["Scrivi che cosa è stato deciso."]}
     assert fate(order)[0] == "awaiting_payment"
     answer = staff.post(page, {"reason": "chiesto per telefono"})
-    assert said(answer) == [("success", f"Ordine {order} annullato: la casella si può rinnovare di nuovo.")]
+    assert said(answer) == [("success", f"Ordine {order} annullato.")]
     event = order.events.filter(line=None).last()
     assert (event.after, event.actor, event.why) == ("cancelled", dario, "chiesto per telefono")
     assert errors(staff.post(page, {"reason": "ancora"})) == {"__all__": ["L'ordine è già chiuso."]}
@@ -307,3 +308,12 @@ def test_dollars_are_never_shown_as_euro(staff, order, alice, dario, today):
         for amount in amounts:
             assert amount in text, page
         assert "€\u00a077" not in text, page
+
+
+@pytest.mark.parametrize(("expires_in", "days"), [(40, 90), (-60, 30)])
+def test_staff_read_the_same_last_day_to_pay_as_the_customer(staff, make_box, alice, today, expires_in, days):
+    """Of a box that is Scaduta it is E+90, sooner than the order's own lapse (R12b)."""
+    order = place(make_box(alice, "tardi", expires_in=expires_in), alice)
+    last = short_day(today + timedelta(days=days)).replace(" ", "\u00a0")
+    for path in (reverse("admin:renewals_order_changelist"), reverse("admin:renewals_order_change", args=[order.pk])):
+        assert last in staff.get(path).content.decode(), path

@@ -4,14 +4,21 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+import time_machine
+from django.db import transaction
 from post_office.models import Email
 
 from lifecycle import flows
 from lifecycle.models import LifecycleRun
+from lifecycle.stages import due_lapses
 from payments import flows as money
-from payments.models import Payment
+from payments.models import Case, Payment
 from payments.providers import sandbox
+from pecportal import clock
+from pecportal.formats import fino, il
+from renewals import undoing
 from renewals.models import Order
+from tests.domains import domain_of, on_domain, place_domain
 from tests.helpers import pay_transfer, place, start_card
 
 pytestmark = pytest.mark.django_db
@@ -130,3 +137,46 @@ def test_one_bad_order_stops_no_other(order, today, monkeypatch, caplog):
     assert [status(bad), status(good)] == ["awaiting_payment", "lapsed"]
     assert numbers() == (2, 1, 1, 0)
     assert f"order {bad.pk}: RuntimeError" in caplog.text and "@" not in caplog.text
+
+
+def test_money_that_staff_must_decide_about_keeps_it(order, today, alice):
+    """A card attempt that was given up and turns out paid: the order may yet be what it pays for (R21)."""
+    held = order("a", 0)
+    attempt = start_card(held, alice)
+    money.choose_transfer(held.pk)
+    sandbox.write(attempt.remote_id, status=sandbox.PAID)
+    money.fetch_and_record(attempt.pk)
+    Order.objects.update(lapses_on=today - timedelta(days=1))
+    flows.run_for(today)
+    assert (status(held), numbers()) == ("awaiting_payment", (0, 0, 0, 0))
+    Case.objects.update(closed_at=clock.now(), resolution="restituiti")
+    assert list(due_lapses(today)) == [held]
+
+
+def letter(order: Order, *, after_days: int) -> str:
+    """The mail of an order that lapses on a later day."""
+    with time_machine.travel(clock.now() + timedelta(days=after_days), tick=False), transaction.atomic():
+        undoing.lapse(Order.objects.locked().select_related("owner").get(pk=order.pk), why="prova")
+    mail = Email.objects.filter(subject__contains="non vale più").first()
+    assert ("puoi rinnovar" in mail.message) == ("puoi rinnovar" in mail.html_message)
+    return mail.message
+
+
+@pytest.mark.parametrize("days", [90, 91])
+def test_its_mail_says_until_when_the_box_can_or_could_be_renewed(make_box, alice, days):
+    box = make_box(alice, "ferma", expires_in=0)
+    said = letter(place(box, alice), after_days=days)
+    last = box.last_renewable_day
+    possible = f"puoi rinnovarla {fino(last)}: dopo sarà cancellata"
+    over = f"è scaduta {il(box.expires_on)} e si poteva rinnovare entro {il(last)}: può essere cancellata"
+    assert (possible in said, over in said) == (days == 90, days == 91)
+
+
+@pytest.mark.parametrize("days", [90, 91])
+def test_the_same_of_a_domain(make_box, alice, days):
+    domain = domain_of(alice, expires_in=0)
+    on_domain(make_box, domain, "info")
+    said = letter(place_domain(domain, alice), after_days=days)
+    last = domain.last_renewable_day
+    over = f"Il dominio rossi.example è scaduto {il(domain.expires_on)} e si poteva rinnovare entro {il(last)}: dopo"
+    assert (f"puoi rinnovarli {fino(last)}" in said, over in said) == (days == 90, days == 91)

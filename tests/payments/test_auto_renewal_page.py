@@ -2,13 +2,16 @@
 
 from datetime import timedelta
 from decimal import Decimal as D
+from html import unescape
 
 import pytest
 from django.urls import reverse
 from django.utils.text import capfirst
+from post_office.models import Email
 
 from mailboxes.models import Mailbox, Price
 from payments.models import AutoRenewal, StoredMethod
+from pecportal import clock
 from pecportal.formats import il
 from tests.helpers import pay_card
 from tests.payments.test_outcome import words
@@ -104,3 +107,17 @@ def test_off_is_one_post_and_a_get_is_not_enough(client, order, box, commits, al
     for _ in range(2):
         assert client.post(off).headers["Location"] == reverse("area:box", args=[box.public_id])
     assert (Mailbox.objects.get().auto_renews, AutoRenewal.objects.get().ended_why) == (False, "customer")
+
+
+def test_off_after_the_expiry_promises_nothing_that_is_past(client, order, box, commits, alice):
+    """Its charge failed, the box is Scaduta: the mail speaks of the day until which it can be renewed."""
+    with commits():
+        pay_card(order, alice)
+    Mailbox.objects.update(expires_on=clock.today() - timedelta(days=5), delete_from=clock.today() + timedelta(days=86))
+    page = client.post(reverse("payments:auto_renewal_off", args=[box.public_id]), follow=True)
+    assert "Rinnovo automatico disattivato: non addebiteremo nulla." in words(page)
+    assert "Prima della scadenza" not in words(page)
+    letter, now = Email.objects.filter(subject__contains="disattivato").first(), Mailbox.objects.get()
+    said = f"La sua scadenza è {il(now.expires_on)}: se non la rinnovi tu entro {il(now.last_renewable_day)}, sarà"
+    assert said in letter.message and said in unescape(letter.html_message)
+    assert "scade " not in letter.message + letter.html_message

@@ -5,6 +5,7 @@ from html import unescape
 
 import pytest
 from django.test import Client
+from post_office.models import Email
 
 from mailboxes.models import Mailbox
 from payments.models import AutoRenewal, Payment
@@ -108,3 +109,29 @@ def test_another_customers_box_does_not_exist(pro, carla):
     stranger.force_login(carla, backend="accounts.backends.AccountBackend")
     assert stranger.get(path(pro)).status_code == 404
     assert stranger.post(path(pro), {**GOOD, "extra_mailbox": "1", "shown_total": "1.22"}).status_code == 404
+
+
+def test_what_is_said_of_it_is_never_of_a_renewal(client, make_box, alice):
+    """It moves no date: who believed the contrary would let the box expire."""
+    box = make_box(alice, "standard")
+    page = client.get(path(box))
+    assert "Registrato subito: lo spazio è attivo in pochi minuti." in text(page)
+    shown = total(client, box, extra_mailbox="1")
+    client.post(path(box), {**GOOD, "extra_mailbox": "1", "shown_total": shown})
+    order = Order.objects.get()
+    asked = client.get(f"/area-clienti/ordini/{order.number}/annulla/")
+    assert "lo spazio della casella resta com'è" in text(asked)
+    assert "lo spazio si attiva" in text(asked)
+    for page in (client.get(path(box)), client.get(f"/area-clienti/ordini/{order.number}/paga/"), asked):
+        assert "casella si rinnova" not in text(page)
+        assert "non verrà rinnovata" not in text(page)
+    client.post(f"/area-clienti/ordini/{order.number}/annulla/")
+    closed = Email.objects.filter(subject__contains="annullato").first()
+    assert "Lo spazio della casella standard@pec.example resta com'è." in closed.message
+    assert "non è stata rinnovata" not in closed.message + closed.html_message
+    client.post(path(box), {**GOOD, "extra_mailbox": "1", "shown_total": shown})
+    sandbox.write(Payment.objects.latest("id").remote_id, status=sandbox.PAID)
+    client.get(f"/pagamenti/{Payment.objects.latest('id').public_id}/ritorno/")
+    given = Email.objects.filter(subject__contains="lo spazio aggiunto è attivo").first()
+    assert "ha ora 2 GB di casella, fino" in given.message
+    assert "0 GB" not in given.message + given.html_message

@@ -2,6 +2,7 @@
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal as D
+from html import unescape
 
 import pytest
 import time_machine
@@ -338,6 +339,15 @@ def test_the_receipt_has_date_and_time(order, alice, commits):
             assert "12,08" in text and order.number in text and "Il rinnovo automatico attivato" in text
 
 
+def test_italian_elides_before_the_8th(box, alice, commits):
+    with time_machine.travel(datetime(2027, 2, 8, 9, 30, tzinfo=clock.ROME), tick=False):
+        leave(paid(place(box, alice), alice, commits), alice)
+    assert Email.objects.filter(subject__contains="recesso").count() == 2
+    for letter in Email.objects.filter(subject__contains="recesso"):
+        for text in (letter.message, letter.html_message):
+            assert "L'8 febbraio 2027 alle 09:30" in unescape(text)
+
+
 # --- Pages ------------------------------------------------------------------------------------------------------------
 
 
@@ -359,7 +369,8 @@ def test_the_pages(order, box, alice, commits, browser_of, carla):
     assert Withdrawal.objects.count() == 0
     back = page.post(base + "recesso/conferma/", {**typed, "shown": "12.08", "modifica": "1"}).content.decode()
     assert "Continua" in back and 'value="io@posta.example"' in back
-    assert "ricontrollalo" in page.post(base + "recesso/conferma/", {**typed, "shown": "x"}).content.decode()
+    for odd in ("x", "NaN", "sNaN", "Infinity"):
+        assert "ricontrollalo" in page.post(base + "recesso/conferma/", {**typed, "shown": odd}).content.decode()
     done = page.post(base + "recesso/conferma/", {**typed, "shown": "12.08"}, follow=True).content.decode()
     assert "Recesso registrato" in done and "Recedere dal contratto qui" not in done
     again = page.post(base + "recesso/conferma/", {**typed, "shown": "12.08"}).content.decode()
