@@ -64,7 +64,6 @@ class UserAdmin(ModelAdmin):
     ordering = ("-id",)
     show_full_result_count = False
     actions = ("send_invitation",)
-    filter_horizontal = ("groups", "user_permissions")
 
     def get_fieldsets(self, request, obj=None):
         if obj is None:

@@ -37,6 +37,17 @@ class NotPayableError(RefusedError):
     """The order does not wait for money any more."""
 
 
+def _require_payable(order: Order) -> None:
+    """Nothing new begins (order locked) once it cannot be paid, nor while money that came for it waits for staff (R21).
+
+    Raises NotPayableError.
+    """
+    if not settle.is_payable(order, clock.today()):
+        raise NotPayableError(_("Questo ordine non si può più pagare."))
+    if cases.held().filter(order=order).exists():
+        raise NotPayableError(_("Stiamo verificando il denaro arrivato per questo ordine: non pagare di nuovo."))
+
+
 def start(
     *,
     order_id: int,
@@ -57,8 +68,7 @@ def start(
     try:
         with transaction.atomic(durable=True):
             order = Order.objects.locked().get(pk=order_id)
-            if not settle.is_payable(order, clock.today()):
-                raise NotPayableError(_("Questo ordine non si può più pagare."))
+            _require_payable(order)
             settle.set_method(order, provider)
             payment = Payment.objects.create(
                 order=order,
@@ -146,8 +156,7 @@ def charge(*, order_id: int, method: StoredMethod) -> Payment:
     try:
         with transaction.atomic(durable=True):
             order = Order.objects.locked().get(pk=order_id)
-            if not settle.is_payable(order, clock.today()):
-                raise NotPayableError(_("Questo ordine non si può più pagare."))
+            _require_payable(order)
             if not scheduled.begin(order, today=clock.today()):
                 raise NotPayableError(_("Questo addebito non va più fatto."))
             settle.set_method(order, method.provider)
@@ -198,10 +207,8 @@ def choose_transfer(order_id: int, *, method: str = "transfer") -> None:
     close_live_attempt(order_id)
     with transaction.atomic(durable=True):
         order = Order.objects.locked().get(pk=order_id)
-        today = clock.today()
-        if not settle.is_payable(order, today):
-            raise NotPayableError(_("Questo ordine non si può più pagare."))
-        if refusal := methods.refusal_of(order, method, today=today):
+        _require_payable(order)
+        if refusal := methods.refusal_of(order, method, today=clock.today()):
             raise RefusedError(refusal)  # R29: it could arrive after the deletion
         settle.set_method(order, method)
 

@@ -4,8 +4,9 @@ accounts may not add to."""
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action
@@ -54,6 +55,9 @@ class ErasableUserAdmin(UserAdmin, StaffAdmin):  # type: ignore[misc]
     )  # fmt: skip
     def erase(self, request: HttpRequest, object_id: str) -> HttpResponse:
         user = self.found(request, object_id)
+        if why := erasure.refusal(user):
+            self.message_user(request, why, messages.WARNING)
+            return redirect(admin_url(user))
 
         def flow(typed: dict[str, Any]) -> Done:
             erasure.erase(user_id=user.pk, actor=who(request))
@@ -62,7 +66,7 @@ class ErasableUserAdmin(UserAdmin, StaffAdmin):  # type: ignore[misc]
         return self.flow_page(
             request, form=EraseForm(posted(request), expected=user.username), flow=flow, obj=user, danger=True,
             title=_("Cancella i dati personali di %(user)s") % {"user": user}, submit=_("Cancella per sempre"),
-            intro=erasure.refusal(user) or _(
+            intro=_(
                 "L'account non potrà più entrare. Spariscono e-mail, dati di fatturazione, titolari, metodi di "
                 "pagamento e storico delle modifiche. Restano, come vuole la legge, ordini e fatture con i loro dati, "
                 "gli avvisi spediti e gli indirizzi delle caselle."

@@ -7,7 +7,7 @@ from django.test import Client
 from django.urls import reverse
 
 from payments import cases, flows
-from payments.models import Case, Payment
+from payments.models import Case, Payment, StoredMethod
 from payments.providers import sandbox
 from tests.conftest import CODES
 from tests.helpers import pay_transfer, start_card
@@ -76,3 +76,14 @@ def test_annulla_says_what_becomes_of_a_part_that_came(order, alice, dario, brow
     assert "Abbiamo già ricevuto" not in words(client.get(asked))
     pay_transfer(order, dario, amount=Decimal("5.00"))
     assert "Abbiamo già ricevuto € 5,00 Se annulli, non serviranno a questo ordine" in words(client.get(asked))
+
+
+def test_nothing_new_begins_while_it_waits_for_staff(held, alice):
+    with pytest.raises(flows.NotPayableError, match="non pagare di nuovo"):
+        start_card(held, alice)
+    with pytest.raises(flows.NotPayableError, match="non pagare di nuovo"):
+        flows.choose_transfer(held.pk)
+    saved = StoredMethod.objects.create(login=alice, provider="sandbox", remote_id="card_x", label="Carta")
+    with pytest.raises(flows.NotPayableError, match="non pagare di nuovo"):
+        flows.charge(order_id=held.pk, method=saved)
+    assert Payment.objects.filter(order=held).count() == 1
