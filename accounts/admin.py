@@ -64,6 +64,7 @@ class UserAdmin(ModelAdmin):
     ordering = ("-id",)
     show_full_result_count = False
     actions = ("send_invitation",)
+    filter_horizontal = ("groups", "user_permissions")
 
     def get_fieldsets(self, request, obj=None):
         if obj is None:
@@ -73,8 +74,8 @@ class UserAdmin(ModelAdmin):
             (_("Storia"), {"fields": ("date_joined", "last_login")}),
         ]
         if request.user.is_superuser and not obj.is_mailbox:
-            fields = ("is_staff", "is_superuser", "groups", "user_permissions")
-            sets.insert(1, (_("Staff"), {"fields": fields}))
+            rights = ("groups", "user_permissions") if obj.is_staff else ()  # a customer's page stays short
+            sets.insert(1, (_("Staff"), {"fields": ("is_staff", "is_superuser", *rights)}))
         return sets
 
     def get_readonly_fields(self, request, obj=None):
