@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 CLOCK, LATE, INTERRUPTED, FAILED = "clock", "late", "interrupted", "failed"
 DELETION_STOP, PURGE, LETTERS, NOTICES = "deletion_stop", "purge", "letters", "notices"
-CHARGES, INVOICES, UNDECIDED, SDI = "charges", "invoices", "undecided", "sdi"
+CHARGES, INVOICES, UNDECIDED, SDI, BLIND = "charges", "invoices", "undecided", "sdi", "blind"
 DONE_BY = time(1, 15)  # of Rome: the run of the day begins at 00:05 and should be over by one
 NOT_TAKEN_UP = rules.STALE_AFTER + timedelta(minutes=10)  # a worker looks every five minutes for what was interrupted
 WAITS_TOO_LONG = timedelta(hours=1)
@@ -90,6 +90,10 @@ WORDS: "dict[str, tuple[StrOrPromise, StrOrPromise]]" = {
             "non riconosciute."
         ),
     ),
+    BLIND: (
+        gettext_lazy("Un controllo degli allarmi non riesce"),
+        gettext_lazy("Il registro del worker dice perché. Fino ad allora nessun allarme si dichiara finito."),
+    ),
 }
 
 
@@ -103,9 +107,17 @@ def words(alarm: Alarm) -> tuple[str, str]:
 def watch() -> None:
     """Raise what is wrong and was not, clear what was and is no more."""
     now = clock.now()
-    wrong = {**dict(_wrong_clock(now) or _wrong_runs(now)), **dict(_waiting(now)), **dict(_invoices(now))}
+    wrong: dict[str, str] = {}
+    for look in (_runs, _waiting, _invoices):
+        try:
+            wrong |= dict(look(now))
+        except Exception:  # what the others see must be told all the same
+            log.exception("alarms: %s failed", look.__name__)
+            wrong[BLIND] = look.__name__.strip("_")
     for key, detail in wrong.items():
         raise_one(key, detail)
+    if BLIND in wrong:
+        return  # what was not looked at is not known to be over
     for key in Alarm.objects.filter(cleared_at=None).exclude(key__in=wrong).values_list("key", flat=True):
         clear(key)
 
@@ -154,14 +166,11 @@ def _tell(template: str, alarm: Alarm) -> None:
 # --- What is wrong, as (key, detail) ----------------------------------------------------------------------------------
 
 
-def _wrong_clock(now: datetime) -> list[tuple[str, str]]:
-    """With a wrong clock nothing else that the runs show can be trusted."""
-    found = clockcheck.problem(clock.rome_date(now))
-    return [(CLOCK, found.facts)] if found else []
-
-
-def _wrong_runs(now: datetime) -> Iterator[tuple[str, str]]:
+def _runs(now: datetime) -> Iterator[tuple[str, str]]:
     today = clock.rome_date(now)
+    if found := clockcheck.problem(today):
+        yield CLOCK, found.facts
+        return  # nothing else that the runs show can be trusted
     runs = LifecycleRun.objects.begun().filter(day__gte=today - timedelta(days=rules.CATCH_UP_DAYS))
     newest = {run.stage: run for run in runs.order_by("day")}
     failed = {stage: run for stage, run in newest.items() if run.failed}

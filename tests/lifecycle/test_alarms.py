@@ -11,6 +11,7 @@ from lifecycle import alarms, expiries, flows
 from lifecycle.models import Alarm, DeletionStop, Letter, LifecycleRun, Notice
 from mailboxes.models import BoxEvent, Mailbox
 from payments import charging
+from payments.invoicing import watching
 from pecportal import clock
 from tests.conftest import PASSWORD
 from tests.payments.charging_helpers import automatic, card
@@ -179,6 +180,21 @@ def test_what_waits_too_long(quiet, make_box, alice, today):
         flows.run_day()
         alarms.watch()
     assert on() == {}
+
+
+def test_what_cannot_be_looked_at_hides_nothing_and_is_not_called_over(quiet, make_box, alice, today, monkeypatch):
+    def broken(now: datetime) -> None:
+        raise ValueError
+
+    with rome(today, 15):
+        DeletionStop.objects.create(day=today, boxes=500, of_boxes=9000, stopped_at=clock.now())
+        alarms.raise_one(alarms.SDI, "1 / 0")
+        with monkeypatch.context() as patch:
+            patch.setattr(watching, "near_the_end", broken)
+            alarms.watch()
+        assert on() == {"deletion_stop": f"{today}: 500 / 9000", "sdi": "1 / 0", "blind": "invoices"}
+        alarms.watch()
+        assert list(on()) == ["deletion_stop"]
 
 
 def test_a_wrong_clock_says_all_that_the_runs_would(quiet, today, settings):
