@@ -73,9 +73,21 @@ def rows(orders: Iterable[Order], *, user: User, today: date) -> list[OrderRow]:
     found = list(orders)
     free_exit.read_until(found)
     unpaid = [order.pk for order in found if order.is_awaiting_payment]
-    waiting = Order.objects.visible_to(user).filter(pk__in=unpaid).annotate(attempt=attempt_of("pk"))
-    attempts = dict(waiting.values_list("pk", "attempt")) if unpaid else {}
+    attempts = _attempts(unpaid) if unpaid else {}
     return [_row(order, attempts.get(order.pk), user, today) for order in found]
+
+
+def _attempts(unpaid: Sequence[int]) -> dict[int, str]:
+    """attempt_of many orders at hand: one union costs a page less than a subquery for each."""
+    live = Payment.objects.live().filter(order__in=unpaid).order_by().values_list("order_id", "status")
+    money = (
+        cases.held().filter(order__in=unpaid).order_by().values_list("order_id", Value(Payment.Status.UNKNOWN.value))
+    )
+    found: dict[int, str] = {}
+    for order_id, status in live.union(money, all=True):
+        if found.get(order_id) != Payment.Status.UNKNOWN:
+            found[order_id] = status
+    return found
 
 
 def _row(order: Order, attempt: str | None, user: User, today: date) -> OrderRow:
