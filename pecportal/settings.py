@@ -27,7 +27,7 @@ class Env(environ.Env):
 
 
 env = Env()
-Env.read_env(BASE_DIR / ".env")
+Env.read_env(env.str("ENV_FILE", default=str(BASE_DIR / ".env")))
 
 # --- Which installation is this ---------------------------------------------------------------------------------------
 # Development serves localhost only (ALLOWED_HOSTS), so an installation that forgot to say "production" answers nobody.

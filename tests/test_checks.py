@@ -167,6 +167,7 @@ def production(**changes):
     return {
         "PATH": os.environ["PATH"],
         "VAR_DIR": os.environ["VAR_DIR"],
+        "ENV_FILE": os.devnull,
         "ENVIRONMENT": "production",
         "SECRET_KEY": SECRET,
         "TOMBSTONE_KEY": OTHER_SECRET,
