@@ -89,7 +89,7 @@ def guarded(
 
 def find(user: User, box_id: UUID) -> Mailbox:
     related = ("address", "plan", "next_plan", "holder", "owner__billing")
-    box = standing.first_of(Mailbox.objects.visible_to(user).select_related(*related).filter(public_id=box_id))
+    box = Mailbox.objects.visible_to(user).select_related(*related).filter(public_id=box_id).first()
     if box is None:
         raise Http404
     return box

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from django.db import connection
 from django.db.models import Case, Exists, F, OrderBy, OuterRef, Prefetch, Q, QuerySet, Subquery, Value, When
 from django.db.models.lookups import Exact
 
@@ -78,16 +79,27 @@ def rows(orders: Iterable[Order], *, user: User, today: date) -> list[OrderRow]:
 
 
 def _attempts(unpaid: Sequence[int]) -> dict[int, str]:
-    """attempt_of many orders at hand: one union costs a page less than a subquery for each."""
-    live = Payment.objects.live().filter(order__in=unpaid).order_by().values_list("order_id", "status")
-    money = (
-        cases.held().filter(order__in=unpaid).order_by().values_list("order_id", Value(Payment.Status.UNKNOWN.value))
-    )
+    """attempt_of many orders at hand. Written out: on a page of 25 boxes the ORM takes longer to build this than the
+    database to answer it."""
+    live, kinds = [str(status) for status in Payment.LIVE], [str(kind) for kind in cases.CAME_FOR_ORDER]
+    marks = {"orders": _marks(unpaid), "live": _marks(live), "kinds": _marks(kinds)}
+    sql = (  # noqa: S608  (nothing but marks is put in)
+        "SELECT order_id, status FROM payments_payment WHERE order_id IN ({orders}) AND status IN ({live}) UNION ALL "
+        "SELECT order_id, %s FROM payments_case WHERE order_id IN ({orders}) AND kind IN ({kinds}) "
+        "AND closed_at IS NULL AND amount > 0"
+    ).format(**marks)
+    unknown = Payment.Status.UNKNOWN.value
     found: dict[int, str] = {}
-    for order_id, status in live.union(money, all=True):
-        if found.get(order_id) != Payment.Status.UNKNOWN:
-            found[order_id] = status
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [*unpaid, *live, unknown, *unpaid, *kinds])
+        for order_id, status in cursor.fetchall():
+            if found.get(order_id) != unknown:
+                found[order_id] = status
     return found
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join(["%s"] * len(values))
 
 
 def _row(order: Order, attempt: str | None, user: User, today: date) -> OrderRow:

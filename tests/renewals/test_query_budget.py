@@ -1,7 +1,9 @@
 """A complete renewal stays within a budget of queries: the statements that read or write rows.
 
-From the sign-in to the outcome by transfer, and to the bank's page by card. On the way back from the bank the same
-request registers the money, gives the years and switches automatic renewal on: each a locked row and an event row.
+By transfer from the sign-in to the outcome; by card to the bank's page, with the attempt that begins there. On the way
+back from the bank the same request registers the money, gives the years and switches automatic renewal on: each a
+locked row and an event row. A query less is not always quicker: a box read together with its open lines, eleven tables
+in one, takes PostgreSQL longer to plan than the two queries take to answer.
 """
 
 import re
@@ -17,7 +19,7 @@ from tests.conftest import PASSWORD
 from tests.renewals.wizard_walk import CONFIRM, HOLDER, STANDARD, url
 
 pytestmark = pytest.mark.django_db(transaction=True)
-BUDGET = 60
+BUDGET = {"transfer": 60, "sandbox": 64}
 ON_THE_WAY_BACK = 50
 NOT_QUERIES = re.compile(r"^(BEGIN|COMMIT|SAVEPOINT|RELEASE|ROLLBACK)", re.IGNORECASE)
 
@@ -56,7 +58,7 @@ def test_a_complete_renewal(box, alice, who, method):
         reply = ask("GET ritorno", lambda: client.get(attempt["return_url"]), into=back)
     ask("GET esito", lambda: client.get(reply.url), into=back if method == "sandbox" else spent)
     assert Order.objects.get().status == ("fulfilled" if method == "sandbox" else "awaiting_payment")
-    for asked, most in ((spent, BUDGET), (back, ON_THE_WAY_BACK)):
+    for asked, most in ((spent, BUDGET[method]), (back, ON_THE_WAY_BACK)):
         total = sum(map(len, asked.values()))
         shown = "\n".join(f"{len(sqls):3} {name}" for name, sqls in asked.items())
         assert total <= most, f"{total} queries\n{shown}\n\n" + "\n".join(
