@@ -55,13 +55,15 @@ PATIENCE = 3  # seconds that one waits for the other, which a lock may hold back
 
 @contextmanager
 def meeting_after(target: str):
-    """Make the first two calls of `target` wait for each other once they have their answer."""
+    """Make the first two calls of `target` wait for each other once they have their answer; nobody came: it fails."""
     barrier = threading.Barrier(2)
+    calls = []
     module, _, name = target.rpartition(".")
     original = getattr(__import__(module, fromlist=[name]), name)
 
     def wrapper(*args, **kwargs):
         answer = original(*args, **kwargs)
+        calls.append(target)
         try:
             barrier.wait(timeout=PATIENCE)
         except threading.BrokenBarrierError:
@@ -70,6 +72,7 @@ def meeting_after(target: str):
 
     with mock.patch(target, wrapper):
         yield
+    assert calls, f"the race does not go through {target}: it proves nothing"
 
 
 @contextmanager
@@ -198,7 +201,7 @@ def allocate_two(order: Order, dario) -> list[object]:
         )
         for ref in ("Y1", "Y2")
     ]  # fmt: skip
-    with meeting_after("renewals.settle.refusal_to_pay"):
+    with meeting_after("renewals.settle.refusal_for"):
         return at_once(*[lambda r=r: bank.allocate(receipt_id=r.pk, order_id=order.pk, actor=dario) for r in receipts])
 
 
@@ -250,7 +253,7 @@ def allocate_to_two(box: Mailbox, other: Mailbox, alice, dario) -> list[object]:
         bank_account="IT60", bank_reference="Z1", amount=two[0].amount_due,
         value_date=two[0].confirmed_at.date(), actor=dario,
     )  # fmt: skip
-    with meeting_after("renewals.settle.refusal_to_pay"):
+    with meeting_after("renewals.settle.refusal_for"):
         return at_once(*[lambda o=o: bank.allocate(receipt_id=receipt.pk, order_id=o.pk, actor=dario) for o in two])
 
 
