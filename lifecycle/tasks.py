@@ -7,9 +7,11 @@ from datetime import date
 from celery import shared_task
 from django_celery_beat.models import PeriodicTask
 
-from lifecycle import alarms, deletion, flows, letters
+from lifecycle import alarms, clockcheck, deletion, flows, letters
 from lifecycle.models import LifecycleRun
 from lifecycle.work import Share
+from payments import charging
+from pecportal import clock
 from pecportal.errors import RefusedError
 
 log = logging.getLogger(__name__)
@@ -71,3 +73,13 @@ def read_outcomes() -> None:
 def finish_deletions() -> None:
     """Boxes whose deletion has begun: purged and recorded as gone, once the mail system confirms it."""
     deletion.finish_pending(stop_at=time.monotonic() + SECONDS)
+
+
+@shared_task
+def charge_due() -> None:
+    """Automatic renewals. On a wrong day they would be charged too early, or given up because E seems past."""
+    if found := clockcheck.problem(clock.today()):
+        log.error("automatic renewals: %s", found)
+        return
+    if charging.run():
+        charge_due.delay()  # a day with many charges; if nobody hears it, beat comes back

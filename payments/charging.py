@@ -34,15 +34,7 @@ Status = ScheduledCharge.Status
 
 
 def run(*, seconds: float = 200) -> bool:
-    """Do what is due today, at most for `seconds`; whether more is left that another run at once would get done.
-
-    Nothing while this machine's clock and the database server's differ: ahead, it would charge too early, or find that
-    an expiry has passed and give its charge up. The alarm of the daily run says so.
-    """
-    theirs = clock.database_clock()
-    if theirs is not None and clock.are_apart(clock.now(), theirs):
-        log.error("automatic renewal: this machine's clock is not that of the database's server; nothing is charged")
-        return False
+    """Do what is due today, at most for `seconds`; whether more is left that another run at once would get done."""
     today, stop_at = clock.today(), time.monotonic() + seconds
     notices_left = _each(due_notices(today), "expires_on", announce, stop_at)
     return _each(due_charges(today), "due_on", step, stop_at) or notices_left

@@ -7,7 +7,7 @@ from datetime import timedelta
 from celery import shared_task
 from django.conf import settings
 
-from payments import auto_renewal, charging, reconciliation, refunds, setups, sync, wallet
+from payments import auto_renewal, reconciliation, refunds, setups, sync, wallet
 from payments.invoicing import answers, sending, sweeps
 from payments.models import ProviderEvent
 from payments.providers import PROVIDERS
@@ -37,12 +37,6 @@ def sync_due() -> None:
 @shared_task
 def send_refunds() -> None:
     refunds.send_due()
-
-
-@shared_task
-def charge_due() -> None:
-    if charging.run():
-        charge_due.delay()  # a day with many charges; if nobody hears it, beat comes back
 
 
 @shared_task

@@ -1,9 +1,11 @@
 """The timetable in the database: what is missing is added, what ops changed stays."""
 
+from importlib import import_module
 from zoneinfo import ZoneInfo
 
 import pytest
 from celery import current_app
+from django.apps import apps
 from django.core.management import call_command
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
@@ -83,3 +85,13 @@ def test_nothing_is_planned_in_the_hour_that_some_nights_have_twice():
         if not isinstance(when, int):
             hours = CrontabSchedule(hour=when["hour"], timezone=ZoneInfo("Europe/Rome")).schedule.hour
             assert 2 not in hours
+
+
+def test_entries_that_ops_edited_follow_a_task_that_moved():
+    call_command("seed_timetable", verbosity=0)
+    name = "payments: automatic renewals"
+    PeriodicTask.objects.filter(name=name).update(task="payments.tasks.charge_due", enabled=False)
+    import_module("lifecycle.migrations.0007_charges_look_at_the_clock").follow(apps, None)
+    moved = PeriodicTask.objects.get(name=name)
+    assert (moved.task, moved.enabled) == ("lifecycle.tasks.charge_due", False)
+    assert moved.task in current_app.tasks

@@ -6,10 +6,11 @@ from datetime import date, timedelta
 import pytest
 from playwright.sync_api import Page, expect
 
+from lifecycle.tasks import charge_due
 from mailboxes.models import Mailbox
 from payments.models import AutoRenewal, ScheduledCharge, StoredMethod
 from payments.providers import sandbox
-from payments.tasks import charge_due, fulfil_due
+from payments.tasks import fulfil_due
 from pecportal.formats import day, fino, il
 from renewals.models import Order
 from tests.browser.test_renewal import after, assert_styled

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from lifecycle.tasks import charge_due
 from mailboxes.models import Mailbox, PaidPeriod, Plan
 from payments import refunds
 from payments.models import Payment, Refund, ScheduledCharge, Withdrawal
-from payments.tasks import charge_due, fulfil_due
+from payments.tasks import fulfil_due
 from pecportal.formats import fino
 from renewals.models import Order
 from tests.browser.test_accessibility import LOOKS, fits

@@ -1,7 +1,7 @@
 """A clock that is wrong stops time's work before anything is written of the day that it says (R28)."""
 
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from io import StringIO
 
 import pytest
@@ -14,9 +14,13 @@ from lifecycle import alarms, clockcheck, flows, holds, tasks
 from lifecycle.models import Alarm, DeletionStop, Letter, LifecycleRun, ManifestLine
 from mailboxes.models import BoxEvent, Mailbox
 from mailboxes.telling import tell_platform
+from payments import charging
+from payments.models import ScheduledCharge
 from pecportal import clock
+from renewals.models import Order
 from tests.lifecycle.deletions import warn_twice
 from tests.lifecycle.letter_helpers import noticed
+from tests.payments.charging_helpers import automatic, card, on
 
 pytestmark = pytest.mark.django_db
 REAL = clock.database_clock
@@ -207,3 +211,54 @@ def test_the_alarm_is_told_once_and_says_both_clocks(today):
             alarms.watch()
     told = Email.objects.get(subject__startswith="Allarme: L'orologio")
     assert f"{today} → {today + timedelta(days=40)}" in told.message
+
+
+# --- Automatic renewals (R24): ahead they would be charged too early, or given up because E seems past ----------------
+
+
+@pytest.fixture
+def announced(make_box, alice):
+    """A box whose charge is announced, and due on E−7: in fourteen days."""
+    box = automatic(make_box(alice, "alice", expires_in=21), alice, card(alice), days_before=21)
+    charging.run()
+    return box
+
+
+def charge(day: date) -> tuple[str, int]:
+    with on(day):
+        tasks.charge_due()
+    return ScheduledCharge.objects.get().status, Order.objects.count()
+
+
+def test_nothing_is_charged_on_a_day_too_far_ahead_however_the_database_agrees(announced, today):
+    flows.run_day()
+    assert charge(today + timedelta(days=32)) == ("announced", 0)
+    assert charge(announced.expires_on - timedelta(days=7)) == ("charged", 1)
+
+
+def test_nothing_is_charged_on_a_day_before_the_newest_run(announced):
+    e = announced.expires_on
+    with on(e - timedelta(days=6)):
+        flows.run_day()
+    assert charge(e - timedelta(days=7)) == ("announced", 0)
+    assert charge(e - timedelta(days=6)) == ("charged", 1)
+
+
+@pytest.mark.parametrize("minutes", [-16, 16])
+def test_nothing_is_charged_while_the_databases_clock_says_otherwise(announced, monkeypatch, minutes):
+    day = announced.expires_on - timedelta(days=7)
+    with on(day):
+        theirs = clock.now() + timedelta(minutes=minutes)
+    monkeypatch.setattr(clock, "database_clock", lambda: theirs)
+    assert charge(day) == ("announced", 0)
+    monkeypatch.setattr(clock, "database_clock", clock.now)
+    assert charge(day) == ("charged", 1)
+
+
+def test_a_day_with_more_charges_than_a_run_has_time_for_goes_on_at_once(monkeypatch):
+    asked = []
+    monkeypatch.setattr(charging, "run", lambda: not asked)
+    monkeypatch.setattr(tasks.charge_due, "delay", lambda: asked.append(1))
+    tasks.charge_due()
+    tasks.charge_due()
+    assert asked == [1]

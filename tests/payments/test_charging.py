@@ -12,7 +12,7 @@ from mailboxes.models import Price
 from payments import auto_renewal, charging, flows, scheduled, sync
 from payments.models import Allocation, AutoRenewal, Payment, ScheduledCharge
 from payments.providers import sandbox
-from pecportal import clock, formats
+from pecportal import formats
 from pecportal.errors import RefusedError
 from pecportal.formats import il
 from renewals import flows as orders
@@ -167,21 +167,6 @@ def test_an_outage_over_the_charge_day_is_caught_up_until_e(auto, back_on):
     beat(e - days(30))
     beat(e - days(back_on))
     assert (row().status, fresh(auto).expires_on) == ("charged", next_expiry(auto))
-
-
-@pytest.mark.parametrize("minutes", [-16, 16])
-def test_a_clock_that_is_not_that_of_the_databases_server_charges_nothing(auto, monkeypatch, minutes):
-    """Ahead it would charge too early, or find that every E has passed and give all of them up."""
-    e = auto.expires_on
-    beat(e - days(30))
-    with on(e - days(7)):
-        theirs = clock.now() + timedelta(minutes=minutes)
-        monkeypatch.setattr(clock, "database_clock", lambda: theirs)
-        charging.run()
-    assert (row().status, Order.objects.count()) == ("announced", 0)
-    monkeypatch.setattr(clock, "database_clock", clock.now)
-    beat(e - days(7))
-    assert row().status == "charged"
 
 
 def test_after_e_nothing_is_charged_any_more(auto):
@@ -628,24 +613,15 @@ def test_a_direct_charge_of_an_order_switched_off_meanwhile_is_refused(auto, ali
 def test_the_timetable_has_the_job_every_three_hours():
     from pecportal.celery import TIMETABLE
 
-    tasks = [fields for task, fields in TIMETABLE.values() if task == "payments.tasks.charge_due"]
+    tasks = [fields for task, fields in TIMETABLE.values() if task == "lifecycle.tasks.charge_due"]
     assert tasks == [{"minute": "10", "hour": "6"}, {"minute": "40", "hour": "*/3"}]
     assert django_settings.CHARGE_RETRY_DAYS == [7, 5, 3, 1, 0]
 
 
-def test_a_day_with_more_charges_than_a_run_has_time_for_goes_on_at_once(auto, monkeypatch):
-    from payments import tasks
-
-    e = auto.expires_on
-    with on(e - days(30)):
+def test_a_run_that_has_no_time_says_that_more_is_left(auto):
+    with on(auto.expires_on - days(30)):
         assert charging.run(seconds=-1) is True  # nothing tried, nothing failed: worth going on
         assert charging.run() is False
-    asked = []
-    monkeypatch.setattr(charging, "run", lambda: not asked)
-    monkeypatch.setattr(tasks.charge_due, "delay", lambda: asked.append(1))
-    tasks.charge_due()
-    tasks.charge_due()
-    assert asked == [1]
 
 
 # --- What the screens and the other jobs make of it -------------------------------------------------------------------
