@@ -43,7 +43,11 @@ def extend_domain(
         domain.expires_on, years, anchor_month=domain.anchor_month, anchor_day=domain.anchor_day
     )
     period = PaidPeriod.objects.create(
-        domain=domain, starts=domain.expires_on + timedelta(days=1), ends=new_expiry, source=source
+        domain=domain,
+        starts=domain.expires_on + timedelta(days=1),
+        ends=new_expiry,
+        source=source,
+        moved_delete_from=domain.delete_from,
     )
     delete_from = rules.deletion_day(new_expiry, grace_days=domain.grace_days, not_before=domain.delete_from)
     domain.expires_on, domain.delete_from = new_expiry, delete_from

@@ -182,6 +182,7 @@ def extend(
         mailbox_gb=mailbox_gb,
         archive_gb=archive_gb,
         source=source,
+        moved_delete_from=box.delete_from,
     )
     box.expires_on = new_expiry
     box.delete_from = rules.deletion_day(new_expiry, grace_days=settings.GRACE_DAYS, not_before=box.delete_from)

@@ -45,9 +45,10 @@ def refusal_to_reverse(period: PaidPeriod, *, today: date) -> str:
 def _dates(period: PaidPeriod, *, today: date, anchor: tuple[int, int], grace_days: int) -> rules.Reversal:
     of = {"box": period.box_id} if period.box_id else {"domain": period.domain_id}
     terms = {p.pk: rules.Term(p.starts, p.ends, p.reversed_on) for p in PaidPeriod.objects.filter(reverses=None, **of)}
+    least = today + timedelta(days=settings.GRACE_DAYS)
     return rules.reverse(
         terms.values(), terms[period.pk], on=today, anchor_month=anchor[0], anchor_day=anchor[1],
-        grace_days=grace_days, least_days=settings.GRACE_DAYS,
+        grace_days=grace_days, not_before=max(least, period.moved_delete_from or least),
     )  # fmt: skip
 
 

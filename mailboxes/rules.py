@@ -223,13 +223,13 @@ class Reversal:
 
 def reverse(
     terms: Iterable[Term], term: Term, *, on: date, anchor_month: int, anchor_day: int, grace_days: int,
-    least_days: int,
+    not_before: date,
 ) -> Reversal:  # fmt: skip
     """The dates once `term`, the last of `terms`, is reversed on a day (§4, R13–R15).
 
     Begun, it counts through that day, and the anchor becomes that day's; not begun, all is as before it. `grace_days`
-    decides the deletion as ever; it is never less than `least_days` from the reversal. Raises NotLastPeriodError,
-    PeriodOverError; ValueError when no paid day would be left.
+    decides the deletion as ever; it never begins before `not_before`. Raises NotLastPeriodError, PeriodOverError;
+    ValueError when no paid day would be left.
     """
     others = [other for other in terms if other != term]
     if any(other.reversed_on is None and other.starts > term.starts for other in others):
@@ -242,7 +242,7 @@ def reverse(
         raise ValueError("no paid period is left")
     if cut.last_day == expires_on and expires_on != term.ends:
         anchor_month, anchor_day = on.month, on.day
-    delete_from = deletion_day(expires_on, grace_days=grace_days, not_before=on + timedelta(days=least_days))
+    delete_from = deletion_day(expires_on, grace_days=grace_days, not_before=not_before)
     return Reversal(expires_on, delete_from, anchor_month, anchor_day)
 
 

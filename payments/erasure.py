@@ -5,6 +5,8 @@ What the law wants kept stays (art. 17, paragraph 3): orders, money and invoices
 known by a keyed hash alone (R30). Lock order: login → method.
 """
 
+from datetime import timedelta
+
 from allauth.account.models import EmailAddress
 from auditlog.context import disable_auditlog
 from auditlog.models import LogEntry
@@ -12,7 +14,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
-from post_office.models import Email
+from post_office.models import STATUS, Email
 
 from accounts.models import BillingProfile, User
 from mailboxes.flows import tombstone_hash
@@ -26,6 +28,7 @@ from pecportal.errors import RefusedError
 from renewals.models import Order
 
 BLANK = Holder().identity()  # the fields of an identity as they are before anybody writes in them
+SETTLED = timedelta(days=1)  # by then it is written down what the relay said of a warning
 UNFINISHED = Invoice.NOT_AT_SDI | {Invoice.State.SENT, Invoice.State.REFUSED}
 
 
@@ -81,8 +84,7 @@ def erase(*, user_id: int, actor: User) -> None:
             blank = {**BLANK, "company_name": _("Dati cancellati"), "contact_email": "", "fiscal_key": key}
             Holder.objects.filter(pk=holder.pk).update(**blank)
         orders.update(email="", terms_ip=None)
-        for address in known - {""}:
-            Email.objects.filter(to=address).delete()
+        _forget_mails(known - {""})
         LogEntry.objects.create(
             content_type=ContentType.objects.get_for_model(User), object_pk=str(user.pk), object_id=user.pk,
             object_repr=user.username, action=LogEntry.Action.UPDATE, actor=actor, timestamp=clock.now(),
@@ -96,6 +98,26 @@ def _forget_changes(user: User, *others: QuerySet) -> None:
     for rows in others:
         changed |= Q(content_type=ContentType.objects.get_for_model(rows.model), object_id__in=rows.values("pk"))
     LogEntry.objects.filter(changed).delete()
+
+
+def _forget_mails(addresses: set[str]) -> None:
+    """Mails to them. One on its way stays where somebody else is written to there too: it may be the warning of theirs.
+
+    They are told apart by the address alone; what stays goes in its time with all old mails.
+    """
+    over = Q(status__in=(STATUS.sent, STATUS.failed), last_updated__lt=clock.now() - SETTLED)
+    for address in addresses:
+        mails = Email.objects.filter(to=address)
+        (mails.filter(over) if _is_known(address) else mails).delete()
+
+
+def _is_known(address: str) -> bool:
+    """Whether a login, a holder or an order still has this address; none of who was erased has it any more."""
+    return (
+        User.objects.filter(email__iexact=address).exists()
+        or Holder.objects.filter(contact_email__iexact=address).exists()
+        or Order.objects.filter(email__iexact=address).exists()
+    )
 
 
 def _forget_login(user: User) -> None:

@@ -22,6 +22,8 @@ class PaidPeriod(models.Model):
     archive_gb = models.PositiveSmallIntegerField(null=True, blank=True)
     # The public id of the order line that paid it, or an id of its own for an opening; empty on a reversal.
     source = models.UUIDField(unique=True, null=True, default=uuid.uuid4, editable=False)
+    # The first day of deletion that this term moved on: taken back, it brings no earlier one (R13).
+    moved_delete_from = models.DateField(null=True, editable=False)
     reversed_on = models.DateField(_("stornato il"), null=True, blank=True)
     reverses = models.OneToOneField(
         "self", on_delete=models.PROTECT, null=True, blank=True, related_name="reversal", verbose_name=_("storna")

@@ -15,7 +15,9 @@ LEAP = Term(date(2027, 3, 1), date(2028, 2, 29))
 
 
 def reverse(terms, term, on, anchor=(1, 1)):
-    return rules.reverse(terms, term, on=on, anchor_month=anchor[0], anchor_day=anchor[1], grace_days=90, least_days=90)
+    month, day = anchor
+    least = on + timedelta(days=90)
+    return rules.reverse(terms, term, on=on, anchor_month=month, anchor_day=day, grace_days=90, not_before=least)
 
 
 @pytest.mark.parametrize(
@@ -96,8 +98,9 @@ def test_whatever_is_reversed(first, years, after, grace):
     if on > ends:
         return
     found = rules.reverse(
-        terms, terms[-1], on=on, anchor_month=first.month, anchor_day=first.day, grace_days=grace, least_days=90
-    )
+        terms, terms[-1], on=on, anchor_month=first.month, anchor_day=first.day, grace_days=grace,
+        not_before=on + timedelta(days=90),
+    )  # fmt: skip
     left = [*terms[:-1], Term(terms[-1].starts, terms[-1].ends, on)]
     assert found.expires_on == rules.expiry_of(left)
     assert terms[-2].ends <= found.expires_on <= terms[-1].ends

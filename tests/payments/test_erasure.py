@@ -9,12 +9,17 @@ from django.apps import apps
 from django.contrib.auth.models import Permission
 from django.db import models, transaction
 from django.test import Client
+from post_office.models import STATUS, Email
 
 from accounts.models import BillingProfile, User
+from lifecycle import flows as lifecycle
+from lifecycle import letters
+from lifecycle.models import Letter
 from mailboxes.flows import open_domain, tombstone_hash
 from mailboxes.models import Holder, Mailbox
 from payments import cases, erasure
 from payments.models import Case, Invoice, StoredMethod
+from pecportal import clock
 from pecportal.errors import RefusedError
 from renewals.models import Order
 from tests.buying import deleted
@@ -84,6 +89,23 @@ def test_who_it_was_is_gone_and_what_the_law_wants_is_kept(gone, alice, dario):
     assert method.removed_at is not None and "4242" not in method.label
     entry = LogEntry.objects.filter(object_id=user.pk, content_type__model="user").get()
     assert entry.actor == dario and "alice" not in str(entry.changes)
+
+
+def test_what_others_are_waiting_for_at_the_same_address_goes_out(gone, make_box, alice, carla, dario, today):
+    """An accountant's address: the warnings of one customer are not taken away with the data of another."""
+    shared = "commercialista@posta.example"
+    box = make_box(carla, "viva", expires_in=-1)
+    Holder.objects.filter(pk__in=(gone[0].holder_id, box.holder_id)).update(contact_email=shared)
+    Email.objects.all().delete()
+    lifecycle.run_day()
+    warning = Letter.objects.get(to=shared)
+    old = Email.objects.create(to=[shared], from_email="noreply@pecportal.example", status=STATUS.sent)
+    Email.objects.filter(pk=old.pk).update(last_updated=clock.now() - timedelta(days=2))
+    erasure.erase(user_id=alice.pk, actor=dario)
+    letters.read_outcomes()
+    warning.refresh_from_db()
+    assert warning.state == Letter.State.QUEUED
+    assert list(Email.objects.filter(to=[shared])) == [warning.mail]
 
 
 def test_twice_is_the_same_as_once(gone, alice, dario):

@@ -67,6 +67,24 @@ def test_before_the_new_term_everything_goes_back_and_the_box_is_as_before(box, 
     money_adds_up()
 
 
+@pytest.mark.parametrize("lowered", ["before the renewal", "after it"])
+@pytest.mark.parametrize("expires_in", [-10, 200])
+def test_a_withdrawal_brings_no_earlier_deletion_whatever_became_of_the_days_of_grace(
+    make_box, alice, dario, settings, expires_in, lowered
+):
+    """R13: once lowered, GRACE_DAYS counts for what is renewed from then on, and leaves what a box had before."""
+    box = make_box(alice, "vecchia", expires_in=expires_in)
+    settings.GRACE_DAYS = 30 if lowered == "before the renewal" else 90
+    order = place(box, alice)
+    pay_transfer(order, dario)
+    recording.after_paid(order.pk)
+    settings.GRACE_DAYS = 30
+    giving_back.reverse_order(order_id=order.pk, amount=D(0), actor=dario, why="recesso")
+    found = Mailbox.objects.get()
+    assert found.expires_on == max(box.expires_on, clock.today())  # a term that began counts through today
+    assert found.delete_from == box.delete_from
+
+
 @pytest.mark.parametrize(
     ("immediate", "kept"),
     [(True, D("0.10")), (False, D("0.00"))],  # three days of 365 of € 12.08: 0.0993
