@@ -18,7 +18,7 @@ from renewals import domains, flows, giving, rules, undoing
 from renewals.models import HolderSnapshot, Order, OrderLine
 from tests.conftest import CODES
 from tests.domains import domain_of, on_domain, place_domain, price_of, set_dates
-from tests.helpers import pay_card, pay_transfer
+from tests.helpers import pay_card, pay_transfer, years_later
 from tests.payments.money import money_adds_up
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -47,7 +47,7 @@ def test_the_whole_road_moves_domain_and_boxes_together_by_one_period(domain, th
     assert reload(domain).expires_on == domain.expires_on  # nothing moves before registration
     assert pay_transfer(order, dario).paid
     renewed, order = reload(domain), reload(order)
-    end = date(domain.expires_on.year + 2, domain.expires_on.month, domain.expires_on.day)
+    end = years_later(domain.expires_on, 2)
     assert (renewed.expires_on, renewed.delete_from) == (end, end + timedelta(days=91))
     boxes = list(Mailbox.objects.order_by("pk"))
     assert [(b.expires_on, b.delete_from) for b in boxes] == [(end, end + timedelta(days=91))] * 3
