@@ -1,5 +1,6 @@
 """Short words for what many tests do: place an order, pay it."""
 
+from datetime import date
 from decimal import Decimal
 
 from mailboxes.models import Mailbox, Plan
@@ -9,6 +10,12 @@ from payments.providers import sandbox
 from pecportal import clock
 from renewals import flows as orders
 from renewals.models import Order
+
+
+def years_later(day: date, years: int = 1) -> date:
+    """The expiry that so many years make of `day`, itself the anchor: of 29 February the 28th."""
+    leap = (day.month, day.day) == (2, 29)
+    return date(day.year + years, day.month, 28 if leap and (day.year + years) % 4 else day.day)
 
 
 def place(

@@ -1,7 +1,7 @@
 """axe finds nothing serious on any page, at 360 and 1280 px, in light and dark; nothing scrolls sideways."""
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from mailboxes.models import Mailbox
 from payments.providers import sandbox
@@ -71,8 +71,9 @@ def test_every_page_of_an_account(new_page, sign_in, check, alice, make_box, wid
     ):  # fmt: skip
         check(page, path)
     page.goto(f"{box}rinnova/")
-    page.locator("input[name=plan][value=standard]").check()
-    page.wait_for_load_state("networkidle")
+    with page.expect_response("**/riepilogo/"):
+        page.locator("input[name=plan][value=standard]").check()
+    expect(page.locator(".htmx-request")).to_have_count(0)
     check(page)
     page.get_by_role("button", name=NEXT).click()  # without the tick for the archive: the step with its errors
     page.wait_for_load_state()

@@ -6,7 +6,7 @@ import time
 from datetime import timedelta
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Response, expect
 
 from accounts.models import BillingProfile
 from mailboxes.models import Mailbox, PaidPeriod
@@ -35,17 +35,23 @@ def to_step_three(page: Page, box: Mailbox) -> None:
     expect(page.get_by_role("heading", level=1)).to_contain_text("Passo 3 di 3")
 
 
-def settle(page: Page) -> None:
-    """Let htmx ask for the new price, 150 ms after the last choice, and write it: who is quicker is told so."""
-    page.wait_for_timeout(300)
+def choose(page: Page, *, method: str, years: int = 1) -> None:
+    """Choose, and wait until htmx has written the price of just that: who is quicker is told so."""
+
+    def of_these(answer: Response) -> bool:
+        sent = (answer.request.post_data or "").split("&")
+        return answer.url.endswith("/riepilogo/") and {f"years={years}", f"method={method}"} <= set(sent)
+
+    page.locator(f"input[name=years][value='{years}']").check()
+    with page.expect_response(of_these):
+        page.locator(f"input[name=method][value='{method}']").check()
+        page.locator(f"input[name=method][value='{method}']").dispatch_event("input")  # where it was chosen already
     expect(page.locator(".htmx-request")).to_have_count(0)  # an expression polled in the page is eval: the policy
 
 
 def confirm(page: Page, *, method: str, years: int = 1) -> None:
-    page.locator(f"input[name=years][value='{years}']").check()
-    page.locator(f"input[name=method][value='{method}']").check()
+    choose(page, method=method, years=years)
     page.locator("input[name=terms]").check()
-    settle(page)
     page.get_by_role("button", name=CONFIRM).click()
     page.wait_for_load_state()
 
@@ -292,7 +298,7 @@ def test_a_summary_answered_after_the_order_does_not_take_the_customer_elsewhere
     live, place = step_three._live, step_three._Step.place
 
     def late(request, **kwargs):
-        ordered.wait(5)
+        ordered.wait(60)
         try:
             return live(request, **kwargs)
         finally:
@@ -301,7 +307,7 @@ def test_a_summary_answered_after_the_order_does_not_take_the_customer_elsewhere
     def slow(step, form):
         answer = place(step, form)
         ordered.set()
-        answered.wait(1)  # with the summary held back by the page nobody answers: go on
+        answered.wait(60 if summary == "on its way" else 1)  # held back by the page, nobody answers: go on
         time.sleep(0.5)  # its answer reaches the browser first
         return answer
 
@@ -334,9 +340,8 @@ def test_a_double_click_on_the_button_is_one_confirmation(page, sign_in, alice, 
     sign_in(page, alice.username)
     page.goto(f"/area-clienti/pec/{box.public_id}/")
     to_step_three(page, box)
-    page.locator("input[name=method][value=sandbox]").check()
+    choose(page, method="sandbox")
     page.locator("input[name=terms]").check()
-    settle(page)
     sent = []
     page.on("request", lambda r: sent.append(r.url) if r.method == "POST" and r.is_navigation_request() else None)
     monkeypatch.setattr(step_three._Step, "place", slow)

@@ -123,7 +123,7 @@ def worker(broker, tmp_path):
 def kill(process: subprocess.Popen) -> None:
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait(timeout=10)
+        process.wait(timeout=60)
 
 
 def until(true, what: str, log: Path) -> None:

@@ -20,6 +20,7 @@ from renewals import undoing
 from renewals.models import Order
 from tests.domains import domain_of, on_domain, place_domain
 from tests.helpers import pay_transfer, place, start_card
+from tests.payments.charging_helpers import at
 
 pytestmark = pytest.mark.django_db
 
@@ -155,7 +156,7 @@ def test_money_that_staff_must_decide_about_keeps_it(order, today, alice):
 
 def letter(order: Order, *, after_days: int) -> str:
     """The mail of an order that lapses on a later day."""
-    with time_machine.travel(clock.now() + timedelta(days=after_days), tick=False), transaction.atomic():
+    with time_machine.travel(at(clock.today() + timedelta(days=after_days)), tick=False), transaction.atomic():
         undoing.lapse(Order.objects.locked().select_related("owner").get(pk=order.pk), why="prova")
     mail = Email.objects.filter(subject__contains="non vale più").first()
     assert ("puoi rinnovar" in mail.message) == ("puoi rinnovar" in mail.html_message)

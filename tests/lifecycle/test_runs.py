@@ -319,5 +319,7 @@ def test_the_timetable_names_a_task_that_exists():
     from pecportal.celery import TIMETABLE
 
     named = {task for task, _when in TIMETABLE.values() if task.startswith("lifecycle")}
-    ours = (tasks.run_day, tasks.take_up, tasks.watch, tasks.read_outcomes, tasks.finish_deletions)
+    ours = (
+        tasks.run_day, tasks.take_up, tasks.watch, tasks.read_outcomes, tasks.finish_deletions, tasks.charge_due,
+    )  # fmt: skip
     assert named == {task.name for task in ours}

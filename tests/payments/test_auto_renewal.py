@@ -17,7 +17,7 @@ from payments.providers.base import SavedMethod
 from pecportal.errors import RefusedError
 from renewals import flows as orders
 from renewals import rules
-from tests.helpers import pay_card, pay_transfer, place, start_card
+from tests.helpers import pay_card, pay_transfer, place, start_card, years_later
 
 pytestmark = pytest.mark.django_db
 
@@ -180,7 +180,7 @@ def test_off_by_whoever_sees_the_box_and_twice_is_once(box, alice, method):
 
 
 def test_the_next_charge_said_before_paying_is_the_one_agreed_to(order, box, alice, today, commits):
-    expiry = box.expires_on.replace(year=box.expires_on.year + 1)
+    expiry = years_later(box.expires_on)
     said = consent.next_charge(new_expiry=expiry, amount=order.total, years=1, today=today)
     with commits():
         pay_card(order, alice)

@@ -14,6 +14,7 @@ from pecportal import clock
 from pecportal.errors import RefusedError
 from renewals.models import Order
 from tests.helpers import pay_card, pay_transfer, place
+from tests.payments.charging_helpers import at
 
 pytestmark = pytest.mark.django_db
 
@@ -167,7 +168,7 @@ def test_money_recorded_by_the_last_day_renews_whatever_its_value_date(
     make_box, alice, dario, commits, today, recorded_in, value_in, paid
 ):
     order = place(make_box(alice, "tardi", expires_in=0), alice)
-    with time_machine.travel(clock.now() + timedelta(days=recorded_in), tick=False), commits():
+    with time_machine.travel(at(clock.today() + timedelta(days=recorded_in)), tick=False), commits():
         result = pay_transfer(order, dario, value_date=today + timedelta(days=value_in))
     assert result.paid is paid
 

@@ -3,7 +3,7 @@
 Nothing paid is lost, nothing is doubled (R15, R19, R28). A kill is a SystemExit that the test raises at that point.
 """
 
-from datetime import date, timedelta
+from datetime import timedelta
 from unittest import mock
 
 import pytest
@@ -19,7 +19,7 @@ from payments.providers import sandbox
 from pecportal import clock
 from renewals import giving
 from renewals.models import Order
-from tests.helpers import place, start_card
+from tests.helpers import place, start_card, years_later
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -79,7 +79,7 @@ def test_killed_at(make_box, alice, plans, platform, point, after):
     assert (payment.status, order.status) == ("registered", "fulfilled")
     assert [a.amount for a in Allocation.objects.all()] == [order.amount_due]
     assert found.periods.count() == 2
-    assert found.expires_on == date(box.expires_on.year + 1, box.expires_on.month, box.expires_on.day)
+    assert found.expires_on == years_later(box.expires_on)
     assert (found.plan.code, found.change_on, found.platform_due_at) == ("standard", None, None)
     assert AutoRenewal.objects.filter(ended_at=None).count() == 1
     assert Case.objects.count() == 0

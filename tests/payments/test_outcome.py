@@ -19,6 +19,7 @@ from pecportal.formats import day, fino, il
 from renewals import giving, undoing
 from renewals.models import Order
 from tests.helpers import pay_card, pay_transfer, place, start_card
+from tests.payments.charging_helpers import at
 
 pytestmark = pytest.mark.django_db
 
@@ -199,7 +200,7 @@ def test_lapsed(shown, order):
 
 def test_awaiting_but_past_its_last_day(shown, box, alice):
     order = place(box, alice, method="sandbox")
-    with time_machine.travel(clock.now() + timedelta(days=91), tick=False):
+    with time_machine.travel(at(clock.today() + timedelta(days=91)), tick=False):
         text = shown(order)
     assert "Questo ordine non si può più pagare L'ultimo giorno utile era il" in text
     assert "Annulla" not in text

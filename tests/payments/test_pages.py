@@ -19,6 +19,7 @@ from pecportal import clock
 from pecportal.formats import dal, day, fino, il
 from renewals.models import Order
 from tests.helpers import pay_card, pay_transfer, place, start_card
+from tests.payments.charging_helpers import at
 from tests.payments.test_outcome import new_expiry, words
 
 pytestmark = pytest.mark.django_db
@@ -200,7 +201,7 @@ def test_a_settled_order_only_shows_its_outcome(client, order, alice, commits, n
 
 
 def test_paga_after_the_last_day_says_that_it_is_too_late(client, order, alice):
-    with time_machine.travel(clock.now() + timedelta(days=91), tick=False):
+    with time_machine.travel(at(clock.today() + timedelta(days=91)), tick=False):
         client.force_login(alice)
         text = words(client.post(url("pay", order), {"method": "sandbox"}, follow=True))
     assert "Questo ordine non si può più pagare" in text
@@ -242,7 +243,7 @@ def test_after_the_last_day_nobody_is_asked_for_a_transfer(client, make_box, ali
     """It would come in vain: neither the instructions nor a declaration that promises the new expiry (R12b, R13)."""
     order, declared = (place(make_box(alice, name, expires_in=0), alice) for name in ("tardi", "in.tempo"))
     client.post(url("transfer", declared))
-    with time_machine.travel(clock.now() + timedelta(days=91), tick=False):
+    with time_machine.travel(at(clock.today() + timedelta(days=91)), tick=False):
         client.force_login(alice)
         for answer in (client.get(url("transfer", order)), client.post(url("transfer", order))):
             assert answer.headers["Location"] == url("outcome", order)

@@ -10,6 +10,7 @@ from django.test import Client
 from payments import auto_renewal, flows, sync, tasks
 from payments.models import AutoRenewal, Case, Payment, ProviderEvent, StoredMethod
 from payments.providers.paypal import PayPal
+from tests.helpers import years_later
 from tests.payments.charging_helpers import beat, forget_mails, fresh, subjects
 from tests.payments.test_paypal import begin, state
 
@@ -63,7 +64,7 @@ def test_workers_that_complete_at_once_capture_once(paypal, order, alice, box, m
     assert (state(order), paypal.captures_made) == (("fulfilled", ["registered"], []), 1)
     asked = [path for method, path in paypal.calls if path.endswith("/capture")]
     assert len(asked) == workers  # all of them asked, with one key
-    assert fresh(box).expires_on == box.expires_on.replace(year=box.expires_on.year + 1)
+    assert fresh(box).expires_on == years_later(box.expires_on)
     assert AutoRenewal.objects.filter(ended_at=None).count() == 1
 
 

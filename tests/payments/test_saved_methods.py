@@ -8,6 +8,7 @@ from django.test import Client
 from payments import wallet
 from payments.models import AutoRenewal, Payment, ScheduledCharge, StoredMethod
 from renewals.models import Order
+from tests.helpers import years_later
 from tests.payments.charging_helpers import automatic, beat, forget_mails, fresh, subjects
 from tests.payments.test_outcome import words
 from tests.peers.localstripe import localstripe  # noqa: F401
@@ -58,7 +59,7 @@ def before(box, days: int):
 
 
 def a_year_later(box):
-    return box.expires_on.replace(year=box.expires_on.year + 1)
+    return years_later(box.expires_on)
 
 
 # --- A card -----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from payments.models import AutoRenewal, Payment, StoredMethod
 from payments.providers import sandbox
 from pecportal import clock
 from tests.conftest import CODES
-from tests.helpers import place
+from tests.helpers import place, years_later
 
 pytestmark = pytest.mark.django_db(transaction=True)
 WRONG = "Numero d'ordine e codice non corrispondono"
@@ -101,7 +101,7 @@ def test_paid_by_a_visitor_it_moves_the_expiry_and_switches_nothing_on(order):
     assert page.request["PATH_INFO"] == "/paga/esito/"
     assert "Pagamento registrato" in text(page)
     before, after = box.expires_on, Mailbox.objects.get().expires_on
-    assert after == before.replace(year=before.year + 1)
+    assert after == years_later(before)
     assert (AutoRenewal.objects.count(), StoredMethod.objects.count()) == (0, 0)
 
 

@@ -8,7 +8,7 @@ from mailboxes.models import Mailbox
 from payments import visitors
 from payments.models import AutoRenewal, Payment, ProviderCustomer, StoredMethod
 from tests.conftest import CODES
-from tests.helpers import place
+from tests.helpers import place, years_later
 from tests.payments.test_visitors import find, text
 from tests.peers.localstripe import localstripe  # noqa: F401
 
@@ -57,7 +57,7 @@ def test_a_card_pays_and_nothing_of_it_is_kept(localstripe, order, visitor):  # 
     [intent] = localstripe.intents()
     assert localstripe.call("GET", f"/v1/payment_methods/{intent['payment_method']}")["customer"] is None
     assert kept() == [0, 0, 0]
-    assert Mailbox.objects.get().expires_on == before.replace(year=before.year + 1)
+    assert Mailbox.objects.get().expires_on == years_later(before)
 
 
 def test_a_card_whose_bank_asks(localstripe, order, visitor):  # noqa: F811
@@ -97,7 +97,7 @@ def test_paypal_pays_and_nothing_of_it_is_kept(paypal, order, visitor):
     back = paypal.approve(Payment.objects.get().remote_id)
     assert registered(visitor.get(back, follow=True))
     assert (kept(), paypal.vault, paypal.captures_made) == ([0, 0, 0], {}, 1)
-    assert Mailbox.objects.get().expires_on == before.replace(year=before.year + 1)
+    assert Mailbox.objects.get().expires_on == years_later(before)
 
 
 def test_paypal_given_up_is_an_honest_page(paypal, order, visitor):

@@ -17,10 +17,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pecportal.settings")
 
 from pecportal.celery import app
 
-# With the hour of production, work that a killed worker had taken would seem lost for an hour.
-settings.CELERY_BROKER_TRANSPORT_OPTIONS.update(
-    visibility_timeout=5, unacked_restore_interval=1, unacked_restore_throttle=1
-)
+# How long what a killed worker had taken seems to be at work is BROKER_VISIBILITY_TIMEOUT; it is looked at each second.
+settings.CELERY_BROKER_TRANSPORT_OPTIONS.update(unacked_restore_interval=1, unacked_restore_throttle=1)
 django.setup()
 
 from mailboxes import flows as box_flows  # noqa: E402

@@ -85,5 +85,5 @@ def localstripe(settings) -> Iterator[Local]:
                 time.sleep(0.1)
         yield local
     finally:
-        process.terminate()
-        process.wait(10)
+        process.kill()  # it keeps nothing; told to end, it would wait for a browser's open connections
+        process.wait()

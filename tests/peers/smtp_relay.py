@@ -1,6 +1,7 @@
 """A mail relay on loopback that does what it is told: takes mails, puts them off, refuses them, or is away."""
 
 import asyncio
+import random
 import socket
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -9,9 +10,15 @@ from aiosmtpd.controller import Controller
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Below the ports that outgoing connections use: one of those could take it while the relay is away."""
+    for port in random.sample(range(20000, 32768), 50):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise OSError("no free port was found")
 
 
 class Relay:

@@ -62,7 +62,7 @@ class Fake:
 
     # --- What tests tell it -------------------------------------------------------------------------------------------
     def fault(self, pattern: str, what: str, times: int = 1) -> None:
-        """what: "500", "refuse" (before the work), "drop" (connection closed after the work) or "delay" (a second)."""
+        """what: "500", "refuse" (before the work), "drop" (connection closed after the work) or "delay" (5 seconds)."""
         self.faults.append([pattern, what, times])
 
     def card(self, **decline: str) -> str:
@@ -228,7 +228,7 @@ def handler(fake: Fake) -> type[BaseHTTPRequestHandler]:
             if what == "drop":
                 return self._drop()
             if what == "delay":
-                time.sleep(1)
+                time.sleep(5)
             if what == "500":
                 status, told = 500, {"error": {"type": "api_error"}}
             return self._tell(status, told)

@@ -64,10 +64,11 @@ def meeting_after(target: str):
     def wrapper(*args, **kwargs):
         answer = original(*args, **kwargs)
         calls.append(target)
-        try:
-            barrier.wait(timeout=PATIENCE)
-        except threading.BrokenBarrierError:
-            pass
+        if len(calls) <= 2:
+            try:
+                barrier.wait(timeout=PATIENCE)
+            except threading.BrokenBarrierError:
+                pass
         return answer
 
     with mock.patch(target, wrapper):

@@ -1,7 +1,9 @@
 """A domain renewed with its boxes, from confirmation to the new dates, without screens (R17)."""
 
+from calendar import isleap
 from datetime import date, timedelta
 from decimal import Decimal as D
+from itertools import count
 
 import pytest
 from django.db import connection
@@ -18,10 +20,11 @@ from renewals import domains, flows, giving, rules, undoing
 from renewals.models import HolderSnapshot, Order, OrderLine
 from tests.conftest import CODES
 from tests.domains import domain_of, on_domain, place_domain, price_of, set_dates
-from tests.helpers import pay_card, pay_transfer
+from tests.helpers import pay_card, pay_transfer, years_later
 from tests.payments.money import money_adds_up
 
 pytestmark = pytest.mark.django_db(transaction=True)
+LEAP = next(year for year in count(clock.today().year + 1) if isleap(year))  # still to come, whenever this runs
 
 
 def reload(obj):
@@ -47,7 +50,7 @@ def test_the_whole_road_moves_domain_and_boxes_together_by_one_period(domain, th
     assert reload(domain).expires_on == domain.expires_on  # nothing moves before registration
     assert pay_transfer(order, dario).paid
     renewed, order = reload(domain), reload(order)
-    end = date(domain.expires_on.year + 2, domain.expires_on.month, domain.expires_on.day)
+    end = years_later(domain.expires_on, 2)
     assert (renewed.expires_on, renewed.delete_from) == (end, end + timedelta(days=91))
     boxes = list(Mailbox.objects.order_by("pk"))
     assert [(b.expires_on, b.delete_from) for b in boxes] == [(end, end + timedelta(days=91))] * 3
@@ -77,10 +80,10 @@ def test_fulfilling_twice_adds_nothing(domain, three, alice, dario):
 @pytest.mark.parametrize(
     ("expiry", "years", "after"),
     [
-        (date(2028, 2, 29), 1, date(2029, 2, 28)),
-        (date(2028, 2, 29), 4, date(2032, 2, 29)),
-        (date(2027, 2, 28), 1, date(2028, 2, 28)),
-        (date(2026, 12, 31), 5, date(2031, 12, 31)),
+        (date(LEAP, 2, 29), 1, date(LEAP + 1, 2, 28)),
+        (date(LEAP, 2, 29), 4, date(LEAP + 4, 2, 29)),
+        (date(LEAP + 3, 2, 28), 1, date(LEAP + 4, 2, 28)),
+        (date(LEAP, 12, 31), 5, date(LEAP + 5, 12, 31)),
     ],
 )
 def test_the_anchor_keeps_the_day(domain, three, alice, dario, expiry, years, after):
@@ -92,11 +95,12 @@ def test_the_anchor_keeps_the_day(domain, three, alice, dario, expiry, years, af
 
 
 def test_the_29th_comes_back_after_three_years_on_the_28th(domain, three, alice, dario):
-    set_dates(domain, date(2028, 2, 29))
-    for n, after in enumerate((date(2029, 2, 28), date(2030, 2, 28), date(2031, 2, 28), date(2032, 2, 29))):
+    set_dates(domain, date(LEAP, 2, 29))
+    ends = *(date(LEAP + n, 2, 28) for n in (1, 2, 3)), date(LEAP + 4, 2, 29)
+    for n, after in enumerate(ends):
         pay_transfer(place_domain(domain, alice), dario, reference=f"R{n}")
         assert reload(domain).expires_on == after
-    assert set(Mailbox.objects.values_list("expires_on", flat=True)) == {date(2032, 2, 29)}
+    assert set(Mailbox.objects.values_list("expires_on", flat=True)) == {ends[-1]}
 
 
 @pytest.mark.parametrize(("days", "last"), [(None, 90), (30, 30), (120, 120), (0, 0)])

@@ -16,7 +16,7 @@ from pecportal import clock
 from pecportal.errors import RefusedError
 from renewals import flows, giving, settle, undoing
 from renewals.models import BillingSnapshot, HolderSnapshot, Order, OrderEvent, OrderLine
-from tests.helpers import pay_card, pay_transfer, place
+from tests.helpers import pay_card, pay_transfer, place, years_later
 
 pytestmark = pytest.mark.django_db
 
@@ -55,7 +55,7 @@ def test_registration_moves_the_expiry_by_the_years_bought(box, alice, dario):
     order = place(box, alice, years=3)
     assert pay_transfer(order, dario).paid
     box = reload(box)
-    assert box.expires_on == date(expiry.year + 3, expiry.month, expiry.day)
+    assert box.expires_on == years_later(expiry, 3)
     assert box.delete_from == box.expires_on + timedelta(days=91)
     assert reload(order).status == "fulfilled"
     period = PaidPeriod.objects.get(source=order.lines.get().public_id)
@@ -180,7 +180,7 @@ def test_a_downgrade_that_no_longer_fits_keeps_the_space_and_the_years(make_box,
     LocalPlatform().set_usage("piena@pec.example", mailbox_bytes=3 * GB)
     pay_transfer(order, dario)
     box = reload(box)
-    assert box.expires_on == date(expiry.year + 1, expiry.month, expiry.day)
+    assert box.expires_on == years_later(expiry)
     assert (box.plan.code, box.next_plan.code, box.change_refused_on) == ("pro", "standard", clock.today())
     told = Email.objects.filter(subject__contains="rinviato").count()
     assert told == 2  # holder and account

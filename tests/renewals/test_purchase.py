@@ -18,6 +18,7 @@ from renewals.again import Again, AgainFacts
 from renewals.models import BillingSnapshot, HolderSnapshot, Order
 from tests.buying import buy, deleted
 from tests.conftest import CODES, holder_of
+from tests.payments.charging_helpers import at
 
 pytestmark = pytest.mark.django_db
 
@@ -242,7 +243,7 @@ def test_a_lapsed_order_lets_it_be_bought_again(gone, alice):
     from lifecycle.flows import run_day
 
     order = buy(gone, alice)
-    with time_machine.travel(clock.now() + timedelta(days=91), tick=False):
+    with time_machine.travel(at(clock.today() + timedelta(days=91)), tick=False):
         run_day()
         order.refresh_from_db()
         assert (order.status, order.lines.get().status) == ("lapsed", "closed")
