@@ -28,7 +28,7 @@ def place_hold(*, box_id: int, actor: User, why: str) -> StaffHold:
     """Keep a box from deletion until somebody lifts the hold. Also ahead of its day.
 
     Under the box's lock, so that it either comes before the point of no return or is refused. Raises RefusedError: no
-    reason, held already, deletion begun; not active yet (one that never will be is taken away, and nothing may name it).
+    reason, held already, deletion begun; not active yet: one that never will be is taken away, and no row may name it.
     """
     why = _reason(why)
     with transaction.atomic(durable=True):

@@ -16,6 +16,7 @@ from renewals import giving, settle
 from renewals.models import Order, OrderLine
 from tests.area.conftest import page_of
 from tests.buying import buy, deleted, new_life
+from tests.domains import domain_of
 from tests.helpers import pay_card, place, start_card
 from tests.payments.charging_helpers import automatic, card, on
 
@@ -228,6 +229,14 @@ def test_expired_with_an_order_to_pay(both, alice, make_box):
     assert shown(pages, box, order) == {"pay", "cancel"}
     for text in (listed, alone):
         assert "Il rinnovo va pagato entro" in text
+
+
+def test_a_box_on_a_domain_is_never_said_to_be_bought_again(both, alice, make_box):
+    box = make_box(alice, "info", plan="domain", domain=domain_of(alice), host="pec.rossi.example")
+    Mailbox.objects.filter(pk=box.pk).update(phase="deleting", login=None)
+    for text in both(alice, box)[:2]:
+        assert "non si può più aprire né rinnovare. Le caselle su dominio si aprono con il dominio" in text
+        assert "acquistare di nuovo" not in text
 
 
 def test_on_domain(both, alice, make_box, today):

@@ -175,7 +175,7 @@ def test_fulfilled_by_transfer_offers_no_off_switch(shown, order, box, dario, co
     assert "rinnovo automatico" not in text.lower()
 
 
-def test_an_older_order_promises_nothing_of_an_expiry_that_was_moved_since(browser_of, box, order, alice, dario, commits):
+def test_an_older_order_promises_nothing_of_an_expiry_moved_since(browser_of, box, order, alice, dario, commits):
     page = reverse("payments:order", args=[order.number])
     with commits():
         pay_transfer(order, dario)
