@@ -28,13 +28,15 @@ def place_hold(*, box_id: int, actor: User, why: str) -> StaffHold:
     """Keep a box from deletion until somebody lifts the hold. Also ahead of its day.
 
     Under the box's lock, so that it either comes before the point of no return or is refused. Raises RefusedError: no
-    reason, held already, deletion begun.
+    reason, held already, deletion begun; not active yet: one that never will be is taken away, and no row may name it.
     """
     why = _reason(why)
     with transaction.atomic(durable=True):
         box = Mailbox.objects.locked().get(pk=box_id)
         if box.phase in (Phase.DELETING, Phase.DELETED):
             raise RefusedError(_("La cancellazione è già cominciata: non si può più fermare."))
+        if box.phase != Phase.LIVE:
+            raise RefusedError(_("La casella non è ancora attiva: non c'è niente da fermare."))
         try:
             with transaction.atomic():
                 return StaffHold.objects.create(box=box, why=why, placed_by=actor, placed_at=clock.now())

@@ -140,7 +140,10 @@ def open_box(
 def open_domain(
     *, name: str, mail_host: str, owner: User, expires_on: date, deletion_days: int | None = None
 ) -> Domain:
-    """Open a hosting domain with its opening period; its boxes take its dates. Raises RefusedError when it is there."""
+    """Open a hosting domain with its opening period; its boxes take its dates. Raises RefusedError when it is there.
+
+    A deleted one of the same name is no obstacle: this is another, and who may have its addresses open_box says (R30).
+    """
     grace = settings.GRACE_DAYS if deletion_days is None else deletion_days
     _check_year(expires_on)
     try:

@@ -19,7 +19,7 @@ from mailboxes.flows import contacts
 from mailboxes.models import Mailbox
 from mailboxes.models.boxes import Phase
 from payments import scheduled
-from payments.charge_days import charge_day, charge_day_from
+from payments.charge_days import charge_day, charge_day_from, coming_day
 from payments.models import AutoRenewal, Payment, ScheduledCharge, StoredMethod
 from payments.providers.base import SavedMethod
 from pecportal import clock, mail
@@ -27,7 +27,7 @@ from pecportal.errors import RefusedError
 from renewals import flows as orders
 from renewals.models import Kind, Order, OrderLine
 
-__all__ = ["charge_day", "charge_day_from"]  # asked of this module by the screens
+__all__ = ["charge_day", "charge_day_from", "coming_day"]  # asked of this module by the screens
 CONSENT_TEXT_VERSION = "2026-11"  # of templates/payments/_auto_renewal_consent.html
 PURCHASE_TEXT_VERSION = "2026-11-acquisto"  # of the same, where the day follows from the activation
 TOLD = ("address", "holder", "owner")  # what a mail about a box names, and where it goes

@@ -19,6 +19,14 @@ def charge_day_from(expires_on: date, *, today: date) -> date | None:
     return day if day <= expires_on else None
 
 
+def coming_day(expires_on: date, *, announced: date | None, today: date) -> date | None:
+    """The day to name of the next charge. `announced`: its day if it was, today once that is past (the job is late).
+
+    Announced today or later it comes the next day at the earliest; None where there is none left (R24).
+    """
+    return max(announced, today) if announced else charge_day_from(expires_on, today=today)
+
+
 def notice_day(expires_on: date) -> date:
     """The first day on which the charge is announced: E − 30 (R25)."""
     return expires_on - timedelta(days=settings.AUTO_NOTICE_DAYS)

@@ -177,7 +177,8 @@ def _fulfilled(order: Order, *, expiry: date | None, auto: AutoRenewal | None, t
     box = next((line.box for line in order.lines.all() if line.box), None)
     if box is not None and box.change_on is not None and box.next_plan is not None:
         lines.append(Next(day(box.change_on), _("La casella passa a %(plan)s.") % {"plan": box.next_plan}))
-    if expiry is None:
+    dated = domain_of(order) or box
+    if expiry is None or dated is None or dated.expires_on != expiry:  # moved since: another order's page tells of it
         return lines
     if auto is not None:
         on = charge_day(expiry)

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from mailboxes.models import Mailbox
 from payments import auto_renewal, scheduled
-from payments.charge_days import charge_day
+from payments.charge_days import coming_day
 from payments.forms import usable
 from payments.models import AutoRenewal, Payment, ScheduledCharge, StoredMethod
 from payments.providers import get_provider, offered
@@ -83,12 +83,11 @@ def _entry(method: StoredMethod, rows: dict[tuple[int, date], ScheduledCharge], 
 
 
 def _pays(consent: AutoRenewal, box: Mailbox, row: ScheduledCharge | None, today: date) -> Pays:
-    day = max(charge_day(box.expires_on), today) if box.expires_on and box.expires_on >= today else None
-    waits = row is not None and row.status == Status.CONSENT
-    if row is not None:
-        day = row.due_on if row.status in (Status.ANNOUNCED, Status.TRYING) else None
-    elif box.auto_over_for == box.expires_on:
-        day = None
+    day, waits = None, row is not None and row.status == Status.CONSENT
+    if row is not None and row.status in (Status.ANNOUNCED, Status.TRYING) and row.due_on is not None:
+        day = max(row.due_on, today)
+    elif row is None and box.expires_on is not None and box.auto_over_for != box.expires_on:
+        day = coming_day(box.expires_on, announced=None, today=today)
     amount = row.amount if row is not None and row.status in ScheduledCharge.OPEN else consent.amount
     return Pays(box, day, amount, consent.years, waits, row is not None and row.status == Status.TRYING)
 

@@ -43,6 +43,8 @@ def order_state(*, status: str, kind: str, to_collect: bool) -> str:
 
 def not_offered(reason: Reason, box: Mailbox, number: str = "") -> str:
     """Why Rinnova is not offered, and the way out (R4)."""
+    if box.domain_id is not None and reason in (Reason.DELETING, Reason.DELETED):
+        return not_again(Again.ON_DOMAIN)
     sentences = {
         Reason.ORDER_TO_PAY: _("C'è già un ordine di rinnovo (%(number)s) in attesa di pagamento: pagalo o annullalo."),
         Reason.ORDER_AT_WORK: _("C'è già un ordine di rinnovo (%(number)s) in lavorazione: non serve farne un altro."),

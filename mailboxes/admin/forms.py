@@ -141,7 +141,7 @@ class OpenBoxForm(forms.Form):
         name = self.cleaned_data["domain"].strip().lower()
         if not name:
             return None
-        domain = Domain.objects.filter(name=name).first()
+        domain = Domain.objects.filter(name=name).order_by("pk").last()  # the life of today: the others are over
         if domain is None:
             raise ValidationError(_("Nessun dominio si chiama così: controlla il nome, oppure apri prima il dominio."))
         return domain
@@ -209,7 +209,7 @@ class OpenDomainForm(forms.Form):
 
     def clean_mail_host(self) -> str:
         host = self._host("mail_host")
-        if Domain.objects.filter(mail_host=host).exists():
+        if Domain.objects.filter(mail_host=host).exclude(phase=Domain.Phase.DELETED).exists():
             raise ValidationError(_("Un altro dominio usa già questa parte dopo la chiocciola."))
         return host
 

@@ -98,11 +98,11 @@ class DomainQuerySet(models.QuerySet["Domain"]):
 
 
 class Domain(Lifespan):
-    """A hosting domain that on-domain boxes hang on; it owns anchor, expiry and periods (R17)."""
+    """One life of a hosting domain that on-domain boxes hang on; it owns anchor, expiry and periods (R17)."""
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    name = models.CharField(_("nome"), max_length=253, unique=True)
-    mail_host = models.CharField(_("parte dopo la chiocciola"), max_length=253, unique=True)
+    name = models.CharField(_("nome"), max_length=253, db_index=True)
+    mail_host = models.CharField(_("parte dopo la chiocciola"), max_length=253, db_index=True)
     owner = models.ForeignKey(User, on_delete=models.PROTECT, related_name="domains", verbose_name=_("account"))
     deletion_days = models.PositiveSmallIntegerField(_("giorni prima della cancellazione"), null=True, blank=True)
 
@@ -112,6 +112,11 @@ class Domain(Lifespan):
         verbose_name = _("dominio")
         verbose_name_plural = _("domini")
         constraints = [
+            # Support opens a deleted one anew, for whoever has the name then; its addresses keep tombstones (R30).
+            models.UniqueConstraint(fields=["name"], condition=~Q(phase="deleted"), name="domain_one_life_of_name"),
+            models.UniqueConstraint(
+                fields=["mail_host"], condition=~Q(phase="deleted"), name="domain_one_life_of_host"
+            ),
             models.CheckConstraint(
                 condition=Q(name=Lower("name"), mail_host=Lower("mail_host")), name="domain_lower_case"
             ),

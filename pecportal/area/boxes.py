@@ -156,11 +156,15 @@ class BoxCard:
 
     @cached_property
     def charge(self) -> Said | None:
-        """The day of the next automatic charge, where one will come for this expiry (R4, R24)."""
+        """The day of the next automatic charge, where one will come for this expiry (R4, R24).
+
+        None also on E itself where nothing announced it: then it fails at the job's next run.
+        """
         if self.reason is not Reason.AUTO_RENEWAL or self.box.expires_on is None:
             return None
         announced = getattr(self.box, "charge_due_on", None)
-        return Said(announced or max(auto_renewal.charge_day(self.box.expires_on), self.today), self.today)
+        day = auto_renewal.coming_day(self.box.expires_on, announced=announced, today=self.today)
+        return Said(day, self.today) if day else None
 
     @property
     def auto_findings(self) -> list[readiness.Finding]:
@@ -170,6 +174,7 @@ class BoxCard:
             return []
         status = getattr(box, "charge_status", None) or ""
         charge_on = self.charge.day if self.charge else None
+        retry_on = getattr(box, "charge_due_on", None)
         facts = readiness.Facts(
             has_method=getattr(box, "auto_agreed", None) is not None,
             charge_on=charge_on,
@@ -177,7 +182,7 @@ class BoxCard:
             card_month=getattr(box, "auto_card_month", None),
             card_year=getattr(box, "auto_card_year", None),
             status=status,
-            retry_on=getattr(box, "charge_due_on", None),
+            retry_on=max(retry_on, self.today) if retry_on else None,
             amount=getattr(box, "charge_amount", None),
             agreed=getattr(box, "auto_agreed", None),
             why=getattr(box, "charge_why", None) or "",

@@ -11,6 +11,7 @@ from django.urls import reverse
 from mailboxes.catalogue import prices_on
 from mailboxes.models import BoxEvent, Domain, Holder, Mailbox, PaidPeriod, Plan, Price, VatRate
 from tests.conftest import ADDRESS, holder_of
+from tests.domains import domain_of
 
 pytestmark = pytest.mark.django_db
 
@@ -316,6 +317,20 @@ def test_a_domain_and_its_box_are_opened(staff, opening, alice, carla, plans, to
     assert list(errors(staff.post(OPEN, {**on_it, "owner": carla.username, "address": "b@pec.rossi.example"}))) == [
         "domain"
     ]
+
+
+def test_a_domain_that_was_deleted_is_opened_again_with_its_box(staff, opening, alice, plans, today):
+    gone = domain_of(alice)
+    Domain.objects.update(phase="deleted")
+    day = written(today + timedelta(days=50))
+    on_it = {
+        **opening, "plan": plans.domain.pk, "domain": gone.name, "expires_on": "", "address": "info@pec.rossi.example",
+    }  # fmt: skip
+    assert list(errors(staff.post(OPEN, on_it))) == ["__all__"]  # it is not active
+    typed = {"name": gone.name, "mail_host": gone.mail_host, "owner": alice.username, "expires_on": day}
+    assert staff.post("/admin/mailboxes/domain/apri/", typed).status_code == 302
+    assert staff.post(OPEN, on_it).status_code == 302
+    assert Mailbox.objects.get().domain == Domain.objects.get(phase="live") != gone
 
 
 @pytest.mark.parametrize(

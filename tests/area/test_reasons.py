@@ -7,13 +7,18 @@ import time_machine
 
 from mailboxes import flows
 from mailboxes.models import Mailbox
-from payments.models import Payment
+from payments import charging
+from payments.models import Payment, ScheduledCharge
 from pecportal import clock
+from pecportal.area.boxes import cards
+from pecportal.area.reading import with_relations
 from renewals import giving, settle
 from renewals.models import Order, OrderLine
 from tests.area.conftest import page_of
 from tests.buying import buy, deleted, new_life
+from tests.domains import domain_of
 from tests.helpers import pay_card, place, start_card
+from tests.payments.charging_helpers import automatic, card, on
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LIST = "/area-clienti/pec/"
@@ -157,6 +162,40 @@ def test_auto_renewal_that_really_was_paid(both, alice, box):
     assert "Paghi con" in alone
 
 
+def charge_named(box, day):
+    (found,) = cards(list(with_relations(Mailbox.objects.filter(pk=box.pk))), user=box.owner, today=day)
+    return found.charge.day if found.charge else None
+
+
+def test_the_day_of_a_charge_that_was_not_announced_is_the_one_on_which_it_is_made(make_box, alice):
+    box = automatic(make_box(alice, "auto", expires_in=60), alice, card(alice), days_before=60)
+    day = box.expires_on - timedelta(days=5)  # the job was off since E−30
+    with on(day):
+        named = charge_named(box, day)
+        charging.run()
+        assert named == day + timedelta(days=1) == ScheduledCharge.objects.get(box=box).due_on
+
+
+def test_a_charge_that_is_a_day_late_names_no_day_that_has_passed(make_box, alice):
+    box = automatic(make_box(alice, "auto", expires_in=60), alice, card(alice), days_before=60)
+    with on(box.expires_on - timedelta(days=30)):
+        charging.run()
+    for days in (8, 7, 6):  # due on E−7
+        day = box.expires_on - timedelta(days=days)
+        assert charge_named(box, day) == box.expires_on - timedelta(days=min(days, 7))
+
+
+def test_on_the_last_day_no_charge_is_named_that_nothing_announced(both, alice, make_box, today):
+    box = make_box(alice, "oggi", expires_in=0)
+    auto(box)
+    assert charge_named(box, today) is None
+    listed, alone, pages = both(alice, box)
+    assert shown(pages, box) == {"off"}
+    for text in (listed, alone):
+        assert "attivo, ma per questa scadenza l'addebito non ci sarà" in text
+        assert "addebito oggi" not in text
+
+
 def test_auto_renewal_over_for_this_expiry_lets_rinnova_back(both, alice, box):
     auto(box, auto_over_for=box.expires_on)
     listed, alone, pages = both(alice, box)
@@ -190,6 +229,14 @@ def test_expired_with_an_order_to_pay(both, alice, make_box):
     assert shown(pages, box, order) == {"pay", "cancel"}
     for text in (listed, alone):
         assert "Il rinnovo va pagato entro" in text
+
+
+def test_a_box_on_a_domain_is_never_said_to_be_bought_again(both, alice, make_box):
+    box = make_box(alice, "info", plan="domain", domain=domain_of(alice), host="pec.rossi.example")
+    Mailbox.objects.filter(pk=box.pk).update(phase="deleting", login=None)
+    for text in both(alice, box)[:2]:
+        assert "non si può più aprire né rinnovare. Le caselle su dominio si aprono con il dominio" in text
+        assert "acquistare di nuovo" not in text
 
 
 def test_on_domain(both, alice, make_box, today):

@@ -14,7 +14,10 @@ from mailboxes.models import Address, BoxEvent, Domain, Mailbox
 from mailboxes.platform.base import UnknownBoxError
 from mailboxes.platform.local import LocalPlatform
 from pecportal import clock
+from renewals import purchase
+from renewals.again import Again
 from tests.conftest import PASSWORD
+from tests.domains import domain_of, on_domain, set_dates
 from tests.lifecycle.deletions import lines, phases, run, warn, warn_twice, work
 
 pytestmark = pytest.mark.django_db
@@ -337,6 +340,21 @@ def test_a_domain_goes_when_its_boxes_are_gone_and_its_own_day_has_come(make_box
     run()
     soon.refresh_from_db()
     assert (soon.phase, phases()["altra@pec.soon.example"]) == ("deleted", "deleted")
+
+
+def test_a_box_on_a_domain_is_not_promised_that_it_can_be_bought_again(make_box, alice, today):
+    domain = domain_of(alice)
+    (box,) = on_domain(make_box, domain, "info")
+    set_dates(domain, today - timedelta(days=100))
+    box.refresh_from_db()
+    warn_twice(box)
+    run()
+    gone = Mailbox.objects.select_related("address", "holder", "owner", "plan", "domain").get(pk=box.pk)
+    assert (gone.phase, purchase.standing_of([gone])[gone.pk].reason) == ("deleted", Again.ON_DOMAIN)
+    told = Email.objects.filter(subject__contains="è stata cancellata").first()
+    for text in (told.message, told.html_message):
+        assert "per riaverla scrivi all" in text
+        assert "acquistare di nuovo" not in text
 
 
 def test_a_domain_that_does_not_go_is_a_failure_that_alarms(make_box, alice, today, monkeypatch):

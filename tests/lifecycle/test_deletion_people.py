@@ -11,10 +11,12 @@ from accounts.models import User
 from lifecycle import deletion, holds, manifest
 from lifecycle.models import DeletionStop, HandRelease, Letter, ManifestLine, Notice, StaffHold
 from mailboxes.models import Holder, Mailbox
-from payments import cases
+from payments import cases, giving_back, recording
 from payments.models import Case
 from pecportal import clock
 from pecportal.errors import RefusedError
+from tests.buying import activate, buy, deleted, new_life
+from tests.helpers import pay_transfer
 from tests.lifecycle.deletions import lines, noon, phases, run, warn, warn_twice
 
 pytestmark = pytest.mark.django_db
@@ -168,6 +170,21 @@ def test_a_hold_is_placed_once_with_a_reason_and_never_too_late(unwarned, dario,
     assert phases() == {"persa@pec.example": "deleted"}
     with pytest.raises(RefusedError, match="è già cominciata"):
         holds.place_hold(box_id=unwarned.pk, actor=dario, why="tardi")
+
+
+def test_no_hold_is_placed_on_a_box_that_never_comes_to_life(make_box, alice, dario):
+    gone = deleted(make_box(alice, "persa"))
+    order = buy(gone, alice)
+    pay_transfer(order, dario, reference="B1")
+    recording.after_paid(order.pk)
+    life = new_life(gone)
+    assert life.phase == "activating"
+    with pytest.raises(RefusedError, match="non è ancora attiva"):
+        holds.place_hold(box_id=life.pk, actor=dario, why="in causa")
+    giving_back.refund_line(line_id=order.lines.get().pk, actor=dario, why="rimborsata")
+    with day_of(1):
+        activate()
+    assert not Mailbox.objects.filter(pk=life.pk).exists(), "nobody could buy the address again"
 
 
 # --- The cap ----------------------------------------------------------------------------------------------------------

@@ -5,9 +5,11 @@ from datetime import date, timedelta
 import pytest
 
 from mailboxes import flows
-from mailboxes.models import Mailbox
+from mailboxes.hosting import is_hosted
+from mailboxes.models import Domain, Mailbox
 from mailboxes.models.boxes import Phase
 from pecportal.errors import RefusedError
+from tests.buying import deleted
 from tests.conftest import PASSWORD, holder_of
 
 pytestmark = pytest.mark.django_db
@@ -51,3 +53,23 @@ def test_a_new_life_does_not_open_with_the_password_of_the_one_before(box, alice
     )  # fmt: skip
     assert again.login_id == box.login_id
     assert not again.login.check_password(PASSWORD)
+
+
+def test_a_deleted_domain_is_opened_again_and_its_addresses_stay_their_holders(make_box, alice, carla, plans, today):
+    facts = {"name": "a.example", "mail_host": "pec.a.example", "expires_on": today + timedelta(days=365)}
+    gone = flows.open_domain(owner=alice, **facts)
+    box = deleted(make_box(alice, "info", plan="domain", domain=gone, host="pec.a.example"))
+    with pytest.raises(RefusedError, match=r"Il dominio a\.example esiste già"):
+        flows.open_domain(owner=alice, **facts)
+    Domain.objects.update(phase=Phase.DELETED)
+    again = flows.open_domain(owner=carla, **facts)
+    assert (again.pk != gone.pk, again.phase, again.boxes.count()) == (True, "live", 0)
+    for changes in ({"name": "b.example"}, {"mail_host": "pec.b.example"}):
+        with pytest.raises(RefusedError, match="esiste già"):
+            flows.open_domain(owner=alice, **{**facts, **changes})
+    info = {"address": "info@pec.a.example", "owner": carla, "plan": plans.domain, "domain": again}
+    with pytest.raises(RefusedError, match="appartenuto a un altro titolare"):
+        flows.open_box(holder=holder_of(carla, "carla"), **info)
+    life = flows.open_box(holder=holder_of(carla, "alice"), **info)  # the holder has changed accounts
+    assert (life.address_id, life.pk != box.pk, life.expires_on) == (box.address_id, True, again.expires_on)
+    assert is_hosted("chi@pec.a.example")

@@ -41,6 +41,22 @@ def test_the_declared_schedule_of_retries_ends_at_e(after, expected):
     assert charge_days.next_try(E, after=after) == expected
 
 
+@pytest.mark.parametrize(
+    ("announced", "today", "expected"),
+    [
+        (None, date(2027, 1, 1), date(2027, 2, 22)),
+        (None, date(2027, 2, 22), date(2027, 2, 23)),  # announced today, it comes tomorrow
+        (None, date(2027, 2, 28), date(2027, 3, 1)),
+        (None, date(2027, 3, 1), None),
+        (date(2027, 2, 22), date(2027, 2, 22), date(2027, 2, 22)),
+        (date(2027, 2, 22), date(2027, 2, 23), date(2027, 2, 23)),  # the job is late
+        (date(2027, 3, 1), date(2027, 2, 23), date(2027, 3, 1)),
+    ],
+)
+def test_the_day_named_of_a_charge_to_come_is_the_one_on_which_it_is_made(announced, today, expected):
+    assert charge_days.coming_day(E, announced=announced, today=today) == expected
+
+
 def test_an_installation_may_declare_another_schedule(settings):
     settings.CHARGE_RETRY_DAYS = [2]
     assert charge_days.next_try(E, after=date(2027, 2, 22)) == date(2027, 2, 27)

@@ -176,6 +176,23 @@ def test_fulfilled_by_transfer_offers_no_off_switch(shown, order, box, dario, co
     assert "rinnovo automatico" not in text.lower()
 
 
+def test_an_older_order_promises_nothing_of_an_expiry_moved_since(browser_of, box, order, alice, dario, commits):
+    page = reverse("payments:order", args=[order.number])
+    with commits():
+        pay_transfer(order, dario)
+    early = new_expiry(box) - timedelta(days=90)
+    promise = "Ti scriviamo che la scadenza si avvicina"
+    assert f"{day(early)} {promise}" in words(browser_of(alice).get(page))
+    box.refresh_from_db()
+    later = place(box, alice)
+    with commits():
+        pay_transfer(later, dario, reference="CRO-2")
+    assert promise not in words(browser_of(alice).get(page))
+    assert f"{day(new_expiry(box) - timedelta(days=90))} {promise}" in words(
+        browser_of(alice).get(reverse("payments:order", args=[later.number]))
+    )
+
+
 def test_attention(shown, order, box, alice, commits, monkeypatch):
     monkeypatch.setattr(giving, "_fulfil_line", lambda *a: "riga che non si può evadere")
     with commits():

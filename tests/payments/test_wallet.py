@@ -67,6 +67,15 @@ def test_what_a_method_pays_with_day_and_amount(client, box, alice, method):
     assert "La carta scade prima" not in text
 
 
+def test_a_charge_that_is_late_is_named_today(browser_of, box, alice, method):
+    automatic(box, alice, method, days_before=60)
+    with on(box.expires_on - timedelta(days=30)):
+        charging.run()
+    late = box.expires_on - timedelta(days=6)
+    with on(late):
+        assert f"alice @pec.example: {il(late)}, € 12,08" in words(browser_of(alice).get(LIST))
+
+
 def test_a_card_that_expires_before_its_next_charge_is_said_with_what_to_do(client, box, alice, method):
     automatic(box, alice, method, days_before=60)
     day = box.expires_on - timedelta(days=7)

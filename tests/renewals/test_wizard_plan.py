@@ -314,6 +314,12 @@ def in_phase(phase: str):
     return make
 
 
+def gone_with_its_domain(make_box, alice, today) -> Mailbox:
+    box = on_domain(make_box, alice, today)
+    Mailbox.objects.update(phase="deleted", login=None)
+    return box
+
+
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
@@ -321,6 +327,7 @@ def in_phase(phase: str):
         (at_work, "C'è già un ordine di rinnovo ({number}) in lavorazione: non serve farne un altro."),
         (automatic, "Il rinnovo automatico è attivo: per rinnovare a mano, prima disattivalo."),
         (on_domain, "Questa casella si rinnova con il suo dominio e ne segue la scadenza."),
+        (gone_with_its_domain, "Le caselle su dominio si aprono con il dominio: per riaverla scrivi all'assistenza."),
         (too_late, "La casella è in attesa di cancellazione: l'ultimo giorno per rinnovarla era {last}."),
         (in_phase("deleting"), "La casella è in cancellazione. Potrai acquistarla di nuovo quando sarà cancellata."),
         (in_phase("deleted"), "La casella è cancellata e non si può rinnovare. Puoi acquistarla di nuovo."),
