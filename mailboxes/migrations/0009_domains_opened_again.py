@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('mailboxes', '0007_notices_read_from_the_index'),
+        ('mailboxes', '0008_reversals_bring_no_earlier_deletion'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
