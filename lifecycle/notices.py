@@ -78,11 +78,14 @@ def owe(ids: list[int], *, day: date, today: date) -> int:
     with connection.cursor() as cursor:
         cursor.execute(insert, [Notice.State.DUE.value, now, *parameters, Notice.State.MOOT.value])
         written = cursor.rowcount
-    later = Notice.objects.filter(box=OuterRef("box"), expiry=OuterRef("expiry"), kind__gt=OuterRef("kind"))
-    Notice.objects.filter(Exists(later.exclude(state=Notice.State.MOOT)), box__in=ids, state=Notice.State.DUE).update(
-        state=Notice.State.MOOT
-    )
+    outdated().filter(box__in=ids, state=Notice.State.DUE).update(state=Notice.State.MOOT)
     return written
+
+
+def outdated() -> QuerySet[Notice]:
+    """Notices after which a later one of the same expiry was written: that one says all, in one letter (R27)."""
+    later = Notice.objects.filter(box=OuterRef("box"), expiry=OuterRef("expiry"), kind__gt=OuterRef("kind"))
+    return Notice.objects.filter(Exists(later.exclude(state=Notice.State.MOOT)))
 
 
 def put_aside_by(owed: QuerySet[Any]) -> QuerySet[Notice]:
