@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from post_office.models import STATUS, Email
 
 from accounts.models import User
-from lifecycle import deletion, flows, holds, letters, manifest
+from lifecycle import deletion, deletion_facts, flows, holds, letters, manifest
 from lifecycle.models import DeletionStop, HandRelease, Letter, ManifestLine, Notice, StaffHold
 from mailboxes.models import Holder, Mailbox
 from payments import cases
@@ -133,6 +133,25 @@ def test_what_arrives_on_one_day_is_one_warning(unwarned, today, letters_):
         warn(unwarned, 91, on=today - timedelta(days=7))
         run()
     assert phases() == {"persa@pec.example": "deleted"}
+
+
+def test_a_warning_that_one_address_took_stays_one_though_the_other_is_slow(make_box, alice, today):
+    box = make_box(alice, "mezza", expires_in=-60)
+    for days in (0, 1, 23, 24, 29, 30):  # from 60 to 90 days after the expiry
+        with midnight(today, days):
+            letters.take_back_stale()
+            flows.run_day()
+        with day_of(days):
+            slow = Email.objects.exclude(to=["alice@posta.example"])
+            slow.update(status=STATUS.requeued)
+            Email.objects.exclude(pk__in=slow).update(status=STATUS.sent, last_updated=clock.now())
+            letters.read_outcomes()
+    assert set(Letter.objects.filter(state="accepted").values_list("notices__kind", "to")) == {
+        (kind, "alice@posta.example") for kind in (60, 83, 89)
+    }
+    assert set(Notice.objects.values_list("kind", "state")) == {(kind, "told") for kind in (60, 83, 89)}
+    found = deletion_facts.of([deletion_facts.with_details(Mailbox.objects.filter(pk=box.pk)).get()])
+    assert found[box.pk].warned_on == tuple(today + timedelta(days=days) for days in (0, 23, 29))
 
 
 @pytest.mark.parametrize("why", ["bounced", "refused", "hosted"])
