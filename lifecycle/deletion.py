@@ -48,7 +48,8 @@ def delete_boxes(work: "Work") -> None:
         return
     finish_pending(stop_at=work.stop_at)
     work.check_time()
-    manifest.make_manifest(work.today)
+    if manifest.make_manifest(work.today):
+        transaction.on_commit(_nudge, robust=True)
     if manifest.is_stopped(work.today):
         return
     in_a_row = 0
@@ -65,6 +66,13 @@ def delete_boxes(work: "Work") -> None:
             return
         work.check_time()
     delete_domains(work)
+
+
+def _nudge() -> None:
+    """Further warnings are owed, and the letters of this run are written: tell them now, not in three hours."""
+    from lifecycle.tasks import run_day
+
+    run_day.delay()
 
 
 def _lines(day: date) -> Iterator[int]:

@@ -98,12 +98,15 @@ class _Warnings:
     rows: list[_Letter] = field(default_factory=list)
 
     def accepted(self, hosted: set[str], *, since: date) -> tuple[date, ...]:
-        """For each warning the first day on which a letter of it was accepted, after `since`, for a foreign address."""
+        """For each warning the first day on which a letter of it was accepted, after `since`, for a foreign address.
+
+        A day once: what arrives on one day, be it one letter that tells two warnings, is one warning to who reads it.
+        """
         days: dict[int, date] = {}
         for row in self.rows:
             if row.state == Letter.State.ACCEPTED and row.on is not None and row.on > since and row.to not in hosted:
                 days[row.notice] = min(row.on, days.get(row.notice, row.on))
-        return tuple(sorted(days.values()))
+        return tuple(sorted(set(days.values())))
 
     def failed(self) -> set[str]:
         """Addresses whose last letter was refused or came back."""

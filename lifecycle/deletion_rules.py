@@ -21,7 +21,8 @@ class Facts:
     `at_work`: orders paid or in attention. `paid_through`: the last day that its paid periods pay for, None when it has
     none. `money_begun`: when money set out that has not become a renewal. `held_by_staff`: the reason, or "".
     `warned_on`: for each warning after the expiry, the first day on which the relay accepted a letter that did not come
-    back. `last_warning_on`: the day of the newest warning, accepted or not. `has_address`: somebody can be written to.
+    back; a day once. `last_warning_on`: the day of the newest warning, accepted or not. `has_address`: somebody can be
+    written to.
     """
 
     expires_on: date

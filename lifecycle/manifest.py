@@ -47,14 +47,17 @@ def batches(due: QuerySet[Mailbox], size: int = BATCH) -> Iterator[list[int]]:
 # --- What is in it ----------------------------------------------------------------------------------------------------
 
 
-def make_manifest(day: date) -> None:
+def make_manifest(day: date) -> int:
     """Write a line for every box that is due on `day`, today, and see to those that were not warned (R29).
+
+    Returns how many further warnings are now owed.
 
     Again on the same day: lines not begun are written anew. Once the cap has stopped the day its lines stay as they
     are: what somebody releases is what somebody read. Boxes in other hands get their line at the next run.
     """
     if DeletionStop.objects.filter(day=day).exists():
-        return
+        return 0
+    owed = 0
     for ids in batches(deletion_facts.due(day)):
         with transaction.atomic(durable=True):
             boxes = list(
@@ -62,10 +65,11 @@ def make_manifest(day: date) -> None:
                 .select_for_update(no_key=True, skip_locked=True, of=("self",))
                 .order_by("pk")
             )
-            _write(boxes, deletion_facts.of(boxes), day)
+            owed += _write(boxes, deletion_facts.of(boxes), day)
+    return owed
 
 
-def _write(boxes: Sequence[Mailbox], facts: Mapping[int, Facts], day: date) -> None:
+def _write(boxes: Sequence[Mailbox], facts: Mapping[int, Facts], day: date) -> int:
     lines, warnings, undecided = [], [], {}
     for box in boxes:
         mine = facts[box.pk]
@@ -83,6 +87,7 @@ def _write(boxes: Sequence[Mailbox], facts: Mapping[int, Facts], day: date) -> N
     )
     Notice.objects.bulk_create(warnings, ignore_conflicts=True)
     _open_cases(undecided)
+    return len(warnings)
 
 
 def line_of(box: Mailbox, facts: Facts, found: Sequence[Why], *, day: date) -> ManifestLine:

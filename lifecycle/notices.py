@@ -59,7 +59,7 @@ def owe(ids: list[int], *, day: date, today: date) -> int:
     """Write down what is owed to a batch of boxes, inside the caller's transaction; returns how many notices.
 
     One INSERT … SELECT. Who else writes the same ones meanwhile wins: `notice_told_once` lets the second do nothing.
-    Earlier points of the same expiry that nobody was told of are put aside: the later one says all.
+    Earlier points of the same expiry that are not told to the end are put aside: the later one says all.
     """
     owed: QuerySet[Any] = due(day, today=today).filter(pk__in=ids)
     chosen = owed.values_list("pk", "owner_id", "expires_on", "due_kind")
@@ -78,11 +78,22 @@ def owe(ids: list[int], *, day: date, today: date) -> int:
     with connection.cursor() as cursor:
         cursor.execute(insert, [Notice.State.DUE.value, now, *parameters, Notice.State.MOOT.value])
         written = cursor.rowcount
-    later = Notice.objects.filter(box=OuterRef("box"), expiry=OuterRef("expiry"), kind__gt=OuterRef("kind"))
-    Notice.objects.filter(Exists(later.exclude(state=Notice.State.MOOT)), box__in=ids, state=Notice.State.DUE).update(
-        state=Notice.State.MOOT
-    )
+    _put_aside(ids)
     return written
+
+
+def _put_aside(ids: list[int]) -> None:
+    """Of one that a letter was taken back of, another address may have had its own: it stays told (R29)."""
+    late = outdated().filter(box__in=ids, state=Notice.State.DUE)
+    heard = Notice.letters.through.objects.filter(notice=OuterRef("pk")).exclude(letter__state=Letter.State.REPLACED)
+    late.filter(Exists(heard)).update(state=Notice.State.TOLD, told_at=clock.now())
+    late.update(state=Notice.State.MOOT)
+
+
+def outdated() -> QuerySet[Notice]:
+    """Notices after which a later one of the same expiry was written: that one says all, in one letter (R27)."""
+    later = Notice.objects.filter(box=OuterRef("box"), expiry=OuterRef("expiry"), kind__gt=OuterRef("kind"))
+    return Notice.objects.filter(Exists(later.exclude(state=Notice.State.MOOT)))
 
 
 def put_aside_by(owed: QuerySet[Any]) -> QuerySet[Notice]:

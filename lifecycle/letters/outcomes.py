@@ -10,6 +10,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from post_office.mail import get_queued
 from post_office.models import STATUS, Email
 
+from lifecycle import notices
 from lifecycle.models import Letter, Notice
 from mailboxes.models.boxes import Phase
 from pecportal import clock, relay
@@ -83,7 +84,7 @@ def take_back_stale() -> int:
 
     Their words are of that day ("domani"), and the box may have been renewed: their notices are owed again, and told in
     today's words, those of many days in one letter, to the addresses that have none yet (R27). The same of letters that
-    leave now and name a box which was renewed, or is being deleted, since they were written.
+    leave now and name a box which was renewed, or is being deleted, or is owed a later notice, since they were written.
     """
     midnight = datetime.combine(clock.today(), clock_time.min, clock.ROME)
     taken = 0
@@ -101,9 +102,10 @@ def _leaving() -> list[int]:
 
 
 def _untrue() -> QuerySet[Any]:
-    """The notices of a letter whose box no longer lives until the expiry that they name."""
+    """The notices of a letter whose box no longer lives until the expiry that they name, or is owed a later one."""
     links = Notice.letters.through.objects.filter(letter=OuterRef("pk"))
-    return links.exclude(notice__box__phase=Phase.LIVE, notice__box__expires_on=F("notice__expiry"))
+    true = Q(notice__box__phase=Phase.LIVE, notice__box__expires_on=F("notice__expiry"))
+    return links.filter(~true | Exists(notices.outdated().filter(pk=OuterRef("notice"))))
 
 
 def _take_back(which: Q) -> int:
@@ -114,8 +116,8 @@ def _take_back(which: Q) -> int:
         held = stale.select_for_update(no_key=True, skip_locked=True, of=("self",)).order_by("queued_at")
         rows = list(held.values_list("pk", "mail_id")[:BATCH])
         ids = [pk for pk, _mail in rows]
-        notices = Notice.letters.through.objects.filter(letter__in=ids).values("notice")
-        Notice.objects.filter(pk__in=notices, state=Notice.State.TOLD).update(state=Notice.State.DUE, told_at=None)
+        told = Notice.letters.through.objects.filter(letter__in=ids).values("notice")
+        Notice.objects.filter(pk__in=told, state=Notice.State.TOLD).update(state=Notice.State.DUE, told_at=None)
         Letter.objects.filter(pk__in=ids).update(state=State.REPLACED, settled_at=clock.now(), delayed_at=None)
         Email.objects.filter(pk__in=[mail for _pk, mail in rows]).delete()
     return len(rows)

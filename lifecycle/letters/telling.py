@@ -93,12 +93,15 @@ def _look_again(claimed: list[Notice], today: date) -> list[Item]:
     # Past the calendar's end the deletion's own further warnings are owed until the box is deleted (R29).
     waiting = Mailbox.objects.filter(pk__in=ids, phase=Phase.LIVE, delete_from__lte=today).select_related(*related)
     late = {box.pk: box for box in waiting}
+    # Of those too only the newest is told, or one letter would name a box twice.
+    outdated = set(notices.outdated().filter(pk__in=[n.pk for n in claimed]).values_list("pk", flat=True))
     orders = _open_renewals(ids)
     items = []
     for notice in claimed:
         box = found.get((notice.box_id, notice.expiry, notice.kind)) or late.get(notice.box_id)
         if (
             box is not None
+            and notice.pk not in outdated
             and box.expires_on == notice.expiry
             and (box.pk not in late or _is_further_warning(notice, box))
         ):

@@ -7,7 +7,7 @@ import time_machine
 from django.urls import reverse
 from post_office.models import Email
 
-from lifecycle import alarms, expiries, flows
+from lifecycle import alarms, expiries, flows, holds, tasks
 from lifecycle.models import Alarm, DeletionStop, Letter, LifecycleRun, Notice
 from mailboxes.models import BoxEvent, Mailbox
 from payments import charging
@@ -180,6 +180,28 @@ def test_what_waits_too_long(quiet, make_box, alice, today):
         flows.run_day()
         alarms.watch()
     assert on() == {}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_further_warning_that_is_owed_by_day_is_told_at_once(make_box, alice, dario, today, monkeypatch):
+    """The deletion finds it after the letters of its run; the run after it comes hours later."""
+    asked: list[bool] = []
+    monkeypatch.setattr(tasks.run_day, "delay", lambda: asked.append(True))
+    box = make_box(alice, "trattenuta", expires_in=-120)
+    holds.place_hold(box_id=box.pk, actor=dario, why="verifica")
+    with rome(today, 0, 5):
+        flows.run_day()
+    with rome(today, 9):
+        holds.lift_hold(box_id=box.pk, actor=dario)
+    assert asked == []
+    with rome(today, 9, 35):  # the timetable's catch up; the next is at 12:35
+        flows.run_day()
+        assert asked == [True]
+        tasks.run_day()
+    assert asked == [True]
+    with rome(today, 10, 40):
+        alarms.watch()
+    assert "notices" not in on()
 
 
 def test_what_cannot_be_looked_at_hides_nothing_and_is_not_called_over(quiet, make_box, alice, today, monkeypatch):

@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 import time_machine
 from django.db import IntegrityError, transaction
-from post_office.models import Email
+from post_office.models import STATUS, Email
 
 from accounts.models import User
-from lifecycle import deletion, holds, manifest
+from lifecycle import deletion, deletion_facts, flows, holds, letters, manifest
 from lifecycle.models import DeletionStop, HandRelease, Letter, ManifestLine, Notice, StaffHold
 from mailboxes.models import Holder, Mailbox
 from payments import cases, giving_back, recording
@@ -77,6 +77,83 @@ def test_after_two_weeks_a_case_once(unwarned):
     with day_of(16):
         run()
     assert (Case.objects.count(), phases()) == (1, {"persa@pec.example": "live"})
+
+
+def put_off(today, *, through: int) -> None:
+    """The relay puts every letter off: each midnight it is taken back, and written anew by the day's runs."""
+    for days in range(through + 1):
+        with midnight(today, days):
+            letters.take_back_stale()
+            for _run in range(2):  # the day's, and the first of those that catch up
+                flows.run_day()
+
+
+def midnight(today, days: int):
+    return time_machine.travel(noon(today + timedelta(days=days)) - timedelta(hours=11, minutes=55), tick=False)
+
+
+def taken(today, days: int) -> list[str]:
+    """The relay takes what is in the queue at noon: the subjects that one address reads."""
+    with day_of(days):
+        letters.take_back_stale()
+        left = Email.objects.filter(status=STATUS.queued)
+        subjects = list(left.filter(to=["alice@posta.example"]).values_list("subject", flat=True))
+        left.update(status=STATUS.sent, last_updated=clock.now())
+        letters.read_outcomes()
+    return subjects
+
+
+@pytest.mark.parametrize("until", [6, 7, 8])
+def test_warnings_that_waited_at_the_relay_are_one_letter_and_one_warning(unwarned, today, until):
+    """On the seventh day the next one is written while the first still waits: neither both, nor one that names both."""
+    put_off(today, through=until)
+    assert taken(today, until) == ["persa@pec.example è scaduta e sta per essere cancellata"]
+    read = [until]
+    for days in range(until + 1, until + 30):
+        with midnight(today, days):
+            letters.take_back_stale()
+            for _run in range(2):
+                flows.run_day()
+        if phases() == {"persa@pec.example": "deleted"}:
+            break
+        if taken(today, days):
+            read.append(days)
+    assert (len(read), days) == (2, read[-1] + 7), "two letters, the second a week before"
+
+
+@pytest.mark.parametrize("letters_", [1, 2])
+def test_what_arrives_on_one_day_is_one_warning(unwarned, today, letters_):
+    first = warn(unwarned, 83, on=today - timedelta(days=8))
+    second = warn(unwarned, 89, on=today - timedelta(days=8))
+    if letters_ == 1:
+        Notice.objects.get(kind=89).letters.set([first])
+        second.delete()
+    run()
+    assert lines() == [("persa", "held", "not_warned")]
+    assert ManifestLine.objects.get().detail == "avvisi accettati: 1"
+    with day_of(1):
+        warn(unwarned, 91, on=today - timedelta(days=7))
+        run()
+    assert phases() == {"persa@pec.example": "deleted"}
+
+
+def test_a_warning_that_one_address_took_stays_one_though_the_other_is_slow(make_box, alice, today):
+    box = make_box(alice, "mezza", expires_in=-60)
+    for days in (0, 1, 23, 24, 29, 30):  # from 60 to 90 days after the expiry
+        with midnight(today, days):
+            letters.take_back_stale()
+            flows.run_day()
+        with day_of(days):
+            slow = Email.objects.exclude(to=["alice@posta.example"])
+            slow.update(status=STATUS.requeued)
+            Email.objects.exclude(pk__in=slow).update(status=STATUS.sent, last_updated=clock.now())
+            letters.read_outcomes()
+    assert set(Letter.objects.filter(state="accepted").values_list("notices__kind", "to")) == {
+        (kind, "alice@posta.example") for kind in (60, 83, 89)
+    }
+    assert set(Notice.objects.values_list("kind", "state")) == {(kind, "told") for kind in (60, 83, 89)}
+    found = deletion_facts.of([deletion_facts.with_details(Mailbox.objects.filter(pk=box.pk)).get()])
+    assert found[box.pk].warned_on == tuple(today + timedelta(days=days) for days in (0, 23, 29))
 
 
 @pytest.mark.parametrize("why", ["bounced", "refused", "hosted"])
