@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from lifecycle import deletion_facts, deletion_rules, manifest
 from lifecycle.deletion_rules import Why
 from lifecycle.models import DeletionStop, ManifestLine
+from lifecycle.work import half_until
 from mailboxes import ending
 from mailboxes.flows import contacts
 from mailboxes.models import Domain, Mailbox
@@ -46,7 +47,7 @@ def delete_boxes(work: "Work") -> None:
     """The stage: what was begun is finished, the manifest written, and, unless the cap stops it, worked off."""
     if work.run.day != work.today:
         return
-    finish_pending(stop_at=work.stop_at)
+    finish_pending(stop_at=half_until(work.stop_at))  # what hangs leaves time for the day's own
     work.check_time()
     if manifest.make_manifest(work.today):
         transaction.on_commit(_nudge, robust=True)

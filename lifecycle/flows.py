@@ -16,7 +16,7 @@ from lifecycle import alarms, clockcheck, figures, notices, rules
 from lifecycle.models import LifecycleRun
 from lifecycle.models.runs import AT_REST
 from lifecycle.stages import STAGES, Stage
-from lifecycle.work import BATCH, OutOfTimeError, Share, Work, trail
+from lifecycle.work import BATCH, OutOfTimeError, Share, Work, half_until, trail
 from pecportal import clock
 from pecportal.errors import RefusedError
 
@@ -141,20 +141,23 @@ def _days(stage: Stage, today: date) -> list[date]:
 def _run(
     jobs: list[tuple[Stage, date]], *, today: date, batch: int = BATCH, stop_at: float | None = None
 ) -> list[Done]:
-    told, stopped, out_of_time = [], [], False
+    told, stopped, out_of_time = [], [], set()
     for stage, day in jobs:
+        if stage in out_of_time:
+            continue
+        until = half_until(stop_at) if stage is Stage.CHANGES else stop_at  # the deletions have a time of their own
         run = _claim(stage, day)
         if run is None:
             log.info("lifecycle %s %s: another process has it", stage, day)
         else:
             try:
-                if not _work(Work(run, today=today, batch=batch, stop_at=stop_at)):
+                if not _work(Work(run, today=today, batch=batch, stop_at=until)):
                     stopped.append(f"{stage.value} of {day}")
             except OutOfTimeError:
-                out_of_time = True
+                out_of_time.add(stage)
             run.refresh_from_db()
         told.append(Done(stage, day, run))
-        if out_of_time:
+        if out_of_time - {Stage.CHANGES}:
             break
     if out_of_time:
         _go_on()

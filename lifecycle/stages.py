@@ -4,6 +4,7 @@ Due is always "on or before, and not yet done", so that a missed day is caught u
 batches by keyset, never trusts the list it read (lock and look again), and goes on after a box or order that fails.
 """
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -39,17 +40,43 @@ def due_changes(day: date) -> QuerySet[Mailbox]:
 
 
 def start_changes(work: Work) -> None:
-    for ids in _batches(shared(due_changes(work.run.day), work.share), "change_on", work.batch):
+    """Those that were never refused come first; those that were are asked about again in what time is left.
+
+    Both in any order, so that boxes of which the mail system says nothing keep no other waiting for ever. A run is out
+    of time only while new ones go well: the others would be no further if the next run came at once.
+    """
+    due = due_changes(work.run.day)
+    # Read before the others: what is refused now is not asked about twice.
+    refused = list(due.filter(change_refused_on__isnull=False).values_list("pk", flat=True)) if not work.share else []
+    well = failed = 0
+    for ids in _batches(shared(due.filter(change_refused_on=None), work.share), "change_on", work.batch):
+        random.shuffle(ids)
         for box_id in ids:
-            try:
-                found = start_change(box_id=box_id, today=work.today)
-                if found is Change.REFUSED:
-                    _open_case_if_stuck(box_id, work.run.day)
-            except Exception as error:  # one bad box stops no other
-                work.fail("box", box_id, error)
+            if _start_change(box_id, work):
+                well += 1
             else:
-                work.count(done=int(found is Change.STARTED))
+                failed += 1
+            if failed > well and work.out_of_time:
+                return
             work.check_time()
+    random.shuffle(refused)
+    for box_id in refused:
+        if work.out_of_time:
+            return
+        _start_change(box_id, work)
+
+
+def _start_change(box_id: int, work: Work) -> bool:
+    """Whether the mail system and the database said what becomes of it."""
+    try:
+        found = start_change(box_id=box_id, today=work.today)
+        if found is Change.REFUSED:
+            _open_case_if_stuck(box_id, work.run.day)
+    except Exception as error:  # one bad box stops no other
+        work.fail("box", box_id, error)
+        return False
+    work.count(done=int(found is Change.STARTED))
+    return True
 
 
 def _open_case_if_stuck(box_id: int, day: date) -> None:
@@ -203,7 +230,8 @@ STAGES: dict[Stage, StageWork] = {
     Stage.NOTICES: StageWork(due_notices, owe_notices, shareable=True),
     # After the lapses: no mail names an order that has lapsed.
     Stage.LETTERS: StageWork(due_letters, send_letters, shareable=True),
-    # These two ask the mail system. While it hangs they use up the time of each run: what needs none comes first.
+    # These two ask the mail system. While it hangs they use up the time of each run: what needs none comes first, and
+    # the changes have half of what is left.
     Stage.CHANGES: StageWork(due_changes, start_changes, shareable=True),
     Stage.DELETIONS: StageWork(deletion.due_on, deletion.delete_boxes),  # one worker, one cap
 }

@@ -69,9 +69,18 @@ class Work:
             "lifecycle %s %s: a batch of %s goes one at a time: %s", self.run.stage, self.run.day, what, trail(error)
         )
 
+    @property
+    def out_of_time(self) -> bool:
+        return self.stop_at is not None and time.monotonic() >= self.stop_at
+
     def check_time(self) -> None:
-        if self.stop_at is not None and time.monotonic() >= self.stop_at:
+        if self.out_of_time:
             raise OutOfTimeError
+
+
+def half_until(stop_at: float | None) -> float | None:
+    """When half of the time left until `stop_at` (time.monotonic(), None: no end) is over."""
+    return None if stop_at is None else (time.monotonic() + stop_at) / 2
 
 
 def shared(due: QuerySet, share: Share | None, *, by: str = "pk") -> QuerySet:

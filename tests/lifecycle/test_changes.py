@@ -2,21 +2,24 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from time import sleep
 
 import pytest
 import time_machine
 from django.db import transaction
 from post_office.models import Email
 
-from lifecycle import flows, stages
-from lifecycle.models import LifecycleRun, Notice
+from lifecycle import flows, stages, tasks
+from lifecycle.models import Figure, LifecycleRun, ManifestLine, Notice
 from lifecycle.work import OutOfTimeError
 from mailboxes.flows import order_capacity
 from mailboxes.models import BoxEvent, Mailbox
+from mailboxes.platform.base import Usage
 from mailboxes.platform.local import LocalPlatform
 from mailboxes.rules import GB
 from payments import cases
 from payments.models import Case
+from tests.lifecycle.deletions import phases, warn_twice
 
 pytestmark = pytest.mark.django_db
 
@@ -152,3 +155,64 @@ def test_a_mail_system_that_hangs_keeps_no_warning_from_being_told(smaller, make
     for _again in range(2):
         flows.run_day(seconds=60)
     assert hung and Notice.objects.filter(state="told").count() == 2
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """A mail system that takes 0.1 s to answer, beside runs of 1 s instead of 240; of some boxes it says nothing."""
+
+    def usage(self, addresses):
+        sleep(0.1)
+        if addresses[0].startswith("muta"):
+            raise TimeoutError
+        return {a: Usage(2 * GB if a.startswith("piena") else 0, 0, None) for a in addresses}
+
+    monkeypatch.setattr(LocalPlatform, "usage", usage)
+
+
+@pytest.mark.parametrize("stuck", [0, 20])
+def test_changes_that_do_not_fit_keep_neither_later_ones_nor_deletions_waiting(
+    smaller, make_box, alice, today, slow, django_capture_on_commit_callbacks, stuck
+):
+    """Each run would use up its time on them, and ask for the next at once."""
+    for n in range(stuck):
+        smaller(f"piena{n}", -60 - n, today)
+    flows.run_for(today)
+    assert BoxEvent.objects.filter(kind="change_refused").count() == stuck
+    fits, gone = smaller("entra", 0, today), make_box(alice, "vecchia", expires_in=-100)
+    warn_twice(gone)
+    Figure.objects.all().delete()
+    with django_capture_on_commit_callbacks() as asked:
+        for _run in range(3):
+            flows.run_day(seconds=1)
+    assert plan_of(fits) == ("standard", 1, 0)
+    assert phases()["vecchia@pec.example"] == "deleted" and ManifestLine.objects.filter(day=today).exists()
+    assert tasks.run_day.delay not in asked and Figure.objects.exists()
+    assert numbers() == (stuck + 1, 1, 0, stuck)
+
+
+def test_changes_of_which_the_mail_system_says_nothing_keep_nobody_waiting(
+    smaller, make_box, alice, today, slow, monkeypatch
+):
+    """They are new at each run: what helps the others is that the order is another one each time."""
+    monkeypatch.setattr(stages.random, "shuffle", list.reverse)
+    for n in range(12):
+        smaller(f"muta{n}", -60 - n, today)
+    fits, gone = smaller("entra", 0, today), make_box(alice, "vecchia", expires_in=-100)
+    warn_twice(gone)
+    flows.run_day(seconds=1)
+    assert plan_of(fits) == ("standard", 1, 0)
+    assert phases()["vecchia@pec.example"] == "deleted"
+    assert LifecycleRun.objects.get(stage="changes").at_rest, "it fails, and the next run is soon enough"
+
+
+def test_new_changes_that_go_well_and_need_more_time_have_it_at_once(
+    smaller, today, slow, django_capture_on_commit_callbacks
+):
+    boxes = [smaller(f"entra{n}", 0, today) for n in range(8)]
+    with django_capture_on_commit_callbacks() as asked:
+        flows.run_day(seconds=1)
+    assert tasks.run_day.delay in asked and LifecycleRun.objects.filter(stage="deletions").exists()
+    for _run in range(4):
+        flows.run_day(seconds=1)
+    assert {plan_of(box) for box in boxes} == {("standard", 1, 0)}
