@@ -1,12 +1,14 @@
 """The daily job of automatic renewal: announce, ask, charge, try again (R24, R25).
 
-Due is "on or before, and not yet done": safe to run twice, at once, or killed half-way. What is due is read in batches
-by keyset; each box is done in transactions of its own, under its lock, where it is looked at again.
+Due is "on or before, and not yet done": safe to run twice, at once, or killed half-way. Notices that are due are read in
+batches by keyset, charges in any order; each box is done in transactions of its own, under its lock, where it is looked
+at again.
 """
 
 import logging
+import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -36,8 +38,8 @@ Status = ScheduledCharge.Status
 def run(*, seconds: float = 200) -> bool:
     """Do what is due today, at most for `seconds`; whether more is left that another run at once would get done."""
     today, stop_at = clock.today(), time.monotonic() + seconds
-    notices_left = _each(due_notices(today), "expires_on", announce, stop_at)
-    return _each(due_charges(today), "due_on", step, stop_at) or notices_left
+    notices_left = _each(_ids(due_notices(today), "expires_on"), announce, stop_at)
+    return _each(_in_any_order(due_charges(today)), step, stop_at) or notices_left
 
 
 def due_notices(day: date) -> QuerySet[Mailbox]:
@@ -59,10 +61,10 @@ def due_charges(day: date) -> QuerySet[ScheduledCharge]:
     return ScheduledCharge.objects.filter(due_on__lte=day)
 
 
-def _each(due: QuerySet, by: str, work: Callable[[int], None], stop_at: float) -> bool:
+def _each(ids: Iterable[int], work: Callable[[int], None], stop_at: float) -> bool:
     """Whether time ran out while most of the work went well: then it is worth going on at once."""
     well = failed = 0
-    for pk in _ids(due, by):
+    for pk in ids:
         if time.monotonic() >= stop_at:
             return failed <= well
         try:
@@ -88,6 +90,14 @@ def _ids(due: QuerySet, by: str) -> Iterator[int]:
         after = rows[-1]
         for _date, pk in rows:
             yield pk
+
+
+def _in_any_order(due: QuerySet) -> list[int]:
+    """The ids of `due`, another order each time: a charge asks the mail system, and boxes on which that hangs, the same
+    at each run, would use up the time of all the others."""
+    ids = list(due.values_list("pk", flat=True))
+    random.shuffle(ids)
+    return ids
 
 
 def announce(box_id: int) -> None:

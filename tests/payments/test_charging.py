@@ -1,5 +1,6 @@
 """The daily job of automatic renewal: announced, charged, retried, over (R24, R25). Exact days, exact mails."""
 
+import time
 from datetime import timedelta
 from decimal import Decimal as D
 
@@ -9,6 +10,8 @@ from post_office.models import Email
 
 from mailboxes import rules as boxes
 from mailboxes.models import Price
+from mailboxes.platform.base import Usage
+from mailboxes.platform.local import LocalPlatform
 from payments import auto_renewal, charging, flows, scheduled, sync
 from payments.models import Allocation, AutoRenewal, Payment, ScheduledCharge
 from payments.providers import sandbox
@@ -579,6 +582,30 @@ def test_a_box_that_failed_stops_no_other(make_box, alice, method, monkeypatch):
     monkeypatch.undo()
     beat(e - days(6))
     assert ScheduledCharge.objects.filter(status="charged").count() == 2
+
+
+def test_boxes_on_which_the_mail_system_hangs_keep_no_other_uncharged(make_box, alice, method, monkeypatch):
+    """A hang of 0.2 s beside a run of half a second, as one of a minute beside a run of 200 s."""
+    names = [*(f"appesa{n}" for n in range(6)), "sana"]
+    found = [automatic(make_box(alice, name, expires_in=60), alice, method, days_before=60) for name in names]
+    e = found[0].expires_on
+    beat(e - days(30))
+
+    def usage(self, addresses):
+        if addresses[0].startswith("appesa"):
+            time.sleep(0.2)
+            raise TimeoutError
+        return {address: Usage(0, 0, None) for address in addresses}
+
+    monkeypatch.setattr(LocalPlatform, "usage", usage)
+    well = ScheduledCharge.objects.get(box=found[-1])
+    for _run in range(30):  # three of the seven in each
+        with on(e - days(7)):
+            charging.run(seconds=0.5)
+        well.refresh_from_db()
+        if well.status != "announced":
+            break
+    assert well.status == "charged"
 
 
 def test_more_boxes_than_a_batch_are_all_announced(make_box, alice, method, monkeypatch):
