@@ -24,12 +24,14 @@ TEMPLATES = {
 
 @dataclass(frozen=True)
 class Item:
-    """One box to be told about, in the words of its state today. `order`: its open renewal, if it has one."""
+    """One box to be told about, in the words of its state today. `order`: its open renewal, if it has one; `checking`:
+    its payment is being verified, and is not to be made again (R19)."""
 
     notice: Notice
     box: Mailbox
     order: Order | None
     today: date
+    checking: bool = False
 
     @property
     def state(self) -> State:
@@ -53,7 +55,7 @@ class Item:
     def has_action(self) -> bool:
         """Whether a line of a digest says what to do: not where it is too late, but for an order at work."""
         at_work = self.order is not None and not self.order.is_awaiting_payment
-        return at_work or self.state is not State.AWAITING_DELETION
+        return at_work or self.checking or self.state is not State.AWAITING_DELETION
 
     @property
     def nearest(self) -> date:
@@ -144,6 +146,7 @@ def compose(items: Sequence[Item], *, to: list[str]) -> list[dict[str, object]]:
         return mail.letters("expiry_digest", to=to, context={"digest": Digest(items)})
     item = items[0]
     context: dict[str, object] = {
-        "box": item.box, "order": item.order, "days": item.days, "auto_missed": item.auto_missed,
+        "box": item.box, "order": item.order, "checking": item.checking, "days": item.days,
+        "auto_missed": item.auto_missed,
     }  # fmt: skip
     return mail.letters(TEMPLATES[item.state], to=to, context=context)

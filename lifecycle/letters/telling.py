@@ -4,7 +4,7 @@ Everything in one transaction: mails in the queue, letters, and notices told are
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from itertools import groupby
 from operator import itemgetter
@@ -16,6 +16,8 @@ from lifecycle import notices, rules
 from lifecycle.models import Letter, Notice
 from mailboxes.models import Mailbox
 from mailboxes.models.boxes import Phase
+from payments import cases
+from payments.models import Payment
 from pecportal import clock, mail
 from renewals.models import Kind, Order, OrderLine
 
@@ -96,6 +98,7 @@ def _look_again(claimed: list[Notice], today: date) -> list[Item]:
     # Of those too only the newest is told, or one letter would name a box twice.
     outdated = set(notices.outdated().filter(pk__in=[n.pk for n in claimed]).values_list("pk", flat=True))
     orders = _open_renewals(ids)
+    checking = _being_verified(orders.values())
     items = []
     for notice in claimed:
         box = found.get((notice.box_id, notice.expiry, notice.kind)) or late.get(notice.box_id)
@@ -105,7 +108,8 @@ def _look_again(claimed: list[Notice], today: date) -> list[Item]:
             and box.expires_on == notice.expiry
             and (box.pk not in late or _is_further_warning(notice, box))
         ):
-            items.append(Item(notice, box, orders.get(box.pk), today))
+            order = orders.get(box.pk)
+            items.append(Item(notice, box, order, today, checking=order is not None and order.pk in checking))
     return items
 
 
@@ -119,6 +123,13 @@ def _open_renewals(box_ids: list[int]) -> dict[int, Order]:
     kinds = (Kind.RENEWAL, Kind.DOMAIN_RENEWAL)
     lines = OrderLine.objects.filter(mailbox__in=box_ids, kind__in=kinds, is_open=True).select_related("order")
     return {line.mailbox_id: line.order for line in lines if line.mailbox_id is not None}
+
+
+def _being_verified(orders: Iterable[Order]) -> set[int]:
+    """Those that wait for a payment which is in doubt, or for staff to decide about money that came (R19, R21)."""
+    unpaid = {order.pk for order in orders if order.is_awaiting_payment}
+    unknown = Payment.objects.filter(order__in=unpaid, status=Payment.Status.UNKNOWN).values_list("order")
+    return {pk for (pk,) in unknown.union(cases.held().filter(order__in=unpaid).values_list("order"))}
 
 
 def _told_before(claimed: list[Notice]) -> dict[int, set[str]]:

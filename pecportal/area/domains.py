@@ -87,14 +87,15 @@ class DomainCard:
 
     @property
     def points(self) -> Sequence[dates.Point]:
-        """The strip of a box, without a charge: a domain never renews by itself."""
+        """The strip of a box, without a charge: a domain never renews by itself. Notices are told of boxes only."""
         domain, known = self.domain, (rules.State.ACTIVE, rules.State.EXPIRED)
         if self.state not in known or not (domain.expires_on and domain.delete_from):
             return []
-        return dates.strip(
+        points = dates.strip(
             today=self.today, expires_on=domain.expires_on, delete_from=domain.delete_from, charge_on=None,
             change_on=None, change_label="", in_full=True,
         )  # fmt: skip
+        return [point for point in points if self.box_count or point.kind != "notice"]
 
     @property
     def more(self) -> int:

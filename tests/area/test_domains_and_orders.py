@@ -44,6 +44,15 @@ def test_a_domain_and_its_boxes(see, alice, make_box, today, days, state, senten
     assert ("cancellazione" in alone and "oggi" in alone) == (days > -91)  # the strip: no date ahead is certain after
 
 
+def test_a_domain_without_boxes_promises_no_notice(see, alice, make_box, today):
+    domain = domain_of(alice, "rossi.example", today, 40)
+    path = f"{DOMAINS}{domain.public_id}/"
+    alone = see(alice, path)
+    assert "cancellazione" in alone and "prossimo avviso" not in alone
+    make_box(alice, "info", plan="domain", domain=domain, host="pec.rossi.example")
+    assert "prossimo avviso" in see(alice, path)
+
+
 def test_its_order_stands_in_place_of_rinnova_and_at_the_foot(see, alice, make_box, today):
     domain = domain_of(alice, "rossi.example", today, 50)
     make_box(alice, "info", plan="domain", domain=domain, host="pec.rossi.example")

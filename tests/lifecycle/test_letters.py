@@ -20,10 +20,11 @@ from lifecycle.models import Letter, LifecycleRun, Notice
 from mailboxes.flows import open_box, open_domain
 from mailboxes.models import Address, Holder, Mailbox
 from mailboxes.models.boxes import Phase
+from payments.models import Payment
 from pecportal import clock
 from renewals.models import Order
 from tests.conftest import holder_of
-from tests.helpers import place
+from tests.helpers import place, start_card
 from tests.lifecycle.letter_helpers import at, noticed, queued
 from tests.lifecycle.test_races import at_once
 
@@ -234,10 +235,12 @@ def test_the_first_line_says_how_many_and_the_nearest_date(plans, alice, days, h
 def test_each_line_says_what_when_and_what_to_do(make_box, alice, today):
     boxes = {
         name: make_box(alice, name, expires_in=days)
-        for name, days in {"rinnova": 30, "ordine": 15, "lavoro": 7, "auto": 1, "scaduta": -1}.items()
+        for name, days in {"rinnova": 30, "ordine": 15, "dubbia": 16, "lavoro": 7, "auto": 1, "scaduta": -1}.items()
     }
     placed, at_work = place(boxes["ordine"], alice), place(boxes["lavoro"], alice)
     Order.objects.filter(pk=at_work.pk).update(status="attention")
+    in_doubt = place(boxes["dubbia"], alice)
+    Payment.objects.filter(pk=start_card(in_doubt, alice).pk).update(status="unknown")
     Mailbox.objects.filter(pk=boxes["auto"].pk).update(auto_renews=True, auto_over_for=boxes["auto"].expires_on)
     Email.objects.all().delete()
     flows.run_day()
@@ -246,32 +249,34 @@ def test_each_line_says_what_when_and_what_to_do(make_box, alice, today):
         ("auto", "l'addebito automatico non ci sarà: Rinnova"),
         ("lavoro", f"ordine {at_work.number} in lavorazione"),
         ("ordine", f"ordine {placed.number} da pagare"),
+        ("dubbia", f"ordine {in_doubt.number}: pagamento in verifica, non pagare di nuovo"),
         ("rinnova", "Rinnova"),
         ("scaduta", "Rinnova"),
     ]
-    assert ", domani; rinnovabile fino al" in lines[0] and " · scaduta " in lines[4]
+    assert ", domani; rinnovabile fino al" in lines[0] and " · scaduta " in lines[5]
     text = Email.objects.get(to=[ALICE]).message
     assert (
-        text.index("Scadono (4)") < text.index("- auto") < text.index("Scadute: sola lettura (1)") < text.index("- sc")
+        text.index("Scadono (5)") < text.index("- auto") < text.index("Scadute: sola lettura (1)") < text.index("- sc")
     )
     assert text.count("http") == 1 and "€" not in text
 
 
 @pytest.mark.parametrize(
-    ("status", "words"),
+    ("status", "checking", "words"),
     [
-        ("awaiting_payment", "ordine del dominio rossi.example da pagare"),
-        ("attention", "rinnovo del dominio rossi.example in lavorazione"),
+        ("awaiting_payment", False, "ordine del dominio rossi.example da pagare"),
+        ("awaiting_payment", True, "rinnovo del dominio rossi.example in lavorazione"),
+        ("attention", False, "rinnovo del dominio rossi.example in lavorazione"),
     ],
 )
-def test_a_box_of_a_domain_with_an_order_says_so_without_its_number(make_box, alice, today, status, words):
+def test_a_box_of_a_domain_with_an_order_says_so_without_its_number(make_box, alice, today, status, checking, words):
     """The number is the account's: a box's holder may not be."""
     domain = open_domain(
         name="rossi.example", mail_host="pec.rossi.example", owner=alice, expires_on=today + timedelta(days=30)
     )
     box = make_box(alice, "info", plan="domain", domain=domain, host="pec.rossi.example")
     order = Order(number="D-222222", kind="domain_renewal", status=status)
-    lines = Digest([Item(Notice(), box, order, today)])
+    lines = Digest([Item(Notice(), box, order, today, checking=checking)])
     text = render_to_string("emails/_digest_action.txt", {"item": lines.groups[0].items[0]})
     assert text == words
 

@@ -17,10 +17,13 @@ from lifecycle.models import LifecycleRun, Notice
 from mailboxes.flows import extend, open_box, open_domain
 from mailboxes.models import Holder, Mailbox
 from mailboxes.models.boxes import Phase
+from payments import cases, recording
+from payments.models import Case, Payment
+from payments.providers.base import Outcome, Result
 from pecportal import clock
 from renewals.models import Order
 from tests.conftest import holder_of
-from tests.helpers import place
+from tests.helpers import place, start_card
 
 pytestmark = pytest.mark.django_db
 OFFSETS = [-90, -60, -30, -15, -7, -1, 1, 30, 60, 83, 89]
@@ -411,6 +414,26 @@ def test_an_order_that_awaits_payment_is_named_without_amounts(plans, alice):
     letter = letter_on(E + timedelta(days=1))
     assert words(letter) == (AFTER + RENEW_BY + todo,) * 2
     assert "€" not in letter.message + letter.html_message
+
+
+def test_a_payment_that_is_being_verified_is_not_asked_for_again(plans, alice):
+    box = open_alices(plans, alice)
+    with at(E - timedelta(days=20)):
+        order = place(box, alice)
+        payment = start_card(order, alice)
+        recording.record_outcome(payment.pk, Outcome(Result.UNKNOWN, reason="timeout"))
+    todo = (
+        f"Per l'ordine di rinnovo {order.number} stiamo verificando il pagamento con la banca. Non pagare di nuovo: ti "
+        "scriviamo appena è certo."
+    )
+    letter = letter_on(E - timedelta(days=15))
+    assert [text.endswith(f"contenuto. {todo}") for text in words(letter)] == [True, True]
+    assert words(letter_on(E + timedelta(days=1))) == (AFTER + todo,) * 2
+    Payment.objects.update(status="failed")
+    cases.open_case(
+        Case.Kind.MONEY_MISMATCH, detail="x", order=order, amount=order.total
+    )  # money that came, not decided
+    assert words(letter_on(E + timedelta(days=30))) == (AFTER + todo,) * 2
 
 
 def test_an_order_at_work_asks_for_nothing(plans, alice):
