@@ -116,7 +116,7 @@ def watch() -> None:
             wrong[BLIND] = look.__name__.strip("_")
     for key, detail in wrong.items():
         raise_one(key, detail)
-    if BLIND in wrong:
+    if BLIND in wrong or CLOCK in wrong:
         return  # what was not looked at is not known to be over
     for key in Alarm.objects.filter(cleared_at=None).exclude(key__in=wrong).values_list("key", flat=True):
         clear(key)
@@ -176,6 +176,9 @@ def _runs(now: datetime) -> Iterator[tuple[str, str]]:
     failed = {stage: run for stage, run in newest.items() if run.failed}
     for stage, run in failed.items():
         yield f"{FAILED}:{stage}", f"{run.day}: {run.failed}"
+    # Begun again, a run has no failures yet: until it is at rest nobody knows that they are over.
+    again = [f"{FAILED}:{run.stage}" for run in newest.values() if not run.failed and not run.at_rest]
+    yield from Alarm.objects.filter(key__in=again, cleared_at=None).values_list("key", "detail")
     left = [r for r in runs if not r.at_rest and r.claimed_at is not None and r.claimed_at < now - NOT_TAKEN_UP]
     if left:
         yield INTERRUPTED, ", ".join(f"{run.stage} {run.day}" for run in left)
@@ -206,7 +209,8 @@ def _waiting(now: datetime) -> Iterator[tuple[str, str]]:
         yield NOTICES, str(notices)
     # Of these boxes nobody else hears: who renews automatically is not warned before the expiry.
     day = clock.rome_date(now)
-    untold = charging.due_notices(day).filter(expires_on=day + timedelta(days=settings.AUTO_NOTICE_DAYS) - CHARGES_LATE)
+    until = day + timedelta(days=settings.AUTO_NOTICE_DAYS) - CHARGES_LATE
+    untold = charging.due_notices(day).filter(expires_on__lte=until)
     if charges := untold.count() + charging.due_charges(day - CHARGES_LATE).count():
         yield CHARGES, str(charges)
 

@@ -49,14 +49,16 @@ def delete_boxes(work: "Work") -> None:
         return
     finish_pending(stop_at=half_until(work.stop_at))  # what hangs leaves time for the day's own
     work.check_time()
+    if _is_over(work):
+        return
     if manifest.make_manifest(work.today):
         transaction.on_commit(_nudge, robust=True)
     if manifest.is_stopped(work.today):
         return
     in_a_row = 0
     for box_id in _lines(work.today):
-        if clock.today() != work.today:
-            return  # midnight has passed: the new day has a manifest and a cap of its own
+        if _is_over(work):
+            return
         try:
             if begin(box_id=box_id, today=work.today, on_begun=lambda: work.count(done=1)):
                 in_a_row = 0 if purge(box_id) else in_a_row + 1
@@ -67,6 +69,11 @@ def delete_boxes(work: "Work") -> None:
             return
         work.check_time()
     delete_domains(work)
+
+
+def _is_over(work: "Work") -> bool:
+    """Whether midnight has passed: the new day has a manifest and a cap of its own."""
+    return clock.today() != work.today
 
 
 def _nudge() -> None:

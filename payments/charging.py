@@ -1,8 +1,7 @@
 """The daily job of automatic renewal: announce, ask, charge, try again (R24, R25).
 
-Due is "on or before, and not yet done": safe to run twice, at once, or killed half-way. Notices that are due are read in
-batches by keyset, charges in any order; each box is done in transactions of its own, under its lock, where it is looked
-at again.
+Due is "on or before, and not yet done": safe to run twice, at once, or killed half-way. Notices are read in batches by
+keyset, charges in any order; each box is done in transactions of its own, under its lock, where it is looked at again.
 """
 
 import logging

@@ -274,3 +274,45 @@ def test_automatic_renewals_that_nobody_charges(quiet, make_box, alice, today):
         charging.run()
         alarms.watch()
         assert "charges" not in on()
+
+
+@pytest.fixture
+def failing(make_box, alice, today, monkeypatch):
+    """A stage that fails every night, and its alarm."""
+    make_box(alice, "guasta", expires_in=-1)
+
+    def refuse(rows, work) -> None:
+        if rows:
+            raise ValueError
+
+    monkeypatch.setattr(expiries, "_record", refuse)
+    with rome(today, 0, 5):
+        flows.run_day()
+        alarms.watch()
+    assert "failed:expiries" in on()
+
+
+def test_a_stage_that_fails_is_not_over_while_it_is_tried_again(failing, today):
+    with rome(today, 0, 35):
+        assert flows._claim(LifecycleRun.Stage.EXPIRIES, today) is not None
+        alarms.watch()
+    assert "failed:expiries" in on()
+
+
+def test_a_wrong_clock_calls_no_alarm_over_that_nobody_looked_at(failing, today, monkeypatch):
+    with rome(today, 0, 10):
+        monkeypatch.setattr(clock, "database_clock", lambda: clock.now() + timedelta(hours=5))
+        alarms.watch()
+    assert set(on()) == {"clock", "failed:expiries"}
+
+
+def test_an_automatic_renewal_not_announced_stays_an_alarm_until_it_is(quiet, make_box, alice, today):
+    automatic(make_box(alice, "auto", expires_in=60), alice, card(alice), days_before=60)
+    seen = []
+    for days in (31, 32, 33, 40, 52):
+        with rome(today, 0, 5, days=days):
+            flows.run_day()
+        with rome(today, 12, days=days):
+            alarms.watch()
+            seen.append("charges" in on())
+    assert seen == [False, True, True, True, True]

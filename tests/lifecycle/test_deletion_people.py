@@ -17,7 +17,7 @@ from pecportal import clock
 from pecportal.errors import RefusedError
 from tests.buying import activate, buy, deleted, new_life
 from tests.helpers import pay_transfer
-from tests.lifecycle.deletions import lines, noon, phases, run, warn, warn_twice
+from tests.lifecycle.deletions import lines, noon, phases, run, warn, warn_twice, work
 
 pytestmark = pytest.mark.django_db
 
@@ -387,3 +387,12 @@ def test_no_box_begins_while_the_stop_stands_whoever_began_before(many, today):
     DeletionStop.objects.create(day=today, boxes=5, of_boxes=10, stopped_at=clock.now())
     assert not deletion.begin(box_id=many[0].pk, today=today)
     assert gone() == 0
+
+
+def test_a_run_that_midnight_overtakes_leaves_no_stop_which_nobody_can_release(make_box, alice, today, settings):
+    settings.DELETION_CAP_COUNT = settings.DELETION_CAP_PERCENT = 0
+    warn_twice(make_box(alice, "una", expires_in=-100))
+    job = work(today)
+    with midnight(today, 1):
+        deletion.delete_boxes(job)
+    assert not DeletionStop.objects.exists() and not ManifestLine.objects.filter(day=today).exists()
