@@ -23,6 +23,7 @@ from mailboxes.models import BoxEvent, Mailbox
 from mailboxes.models.boxes import Phase
 from payments import charging
 from payments.invoicing import watching
+from payments.models import AutoRenewal
 from pecportal import clock, mail
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def watch() -> None:
     for key, detail in wrong.items():
         raise_one(key, detail)
     if BLIND in wrong or CLOCK in wrong:
-        return  # what was not looked at is not known to be over
+        return  # what was not looked at, or at a wrong hour, is not known to be over
     for key in Alarm.objects.filter(cleared_at=None).exclude(key__in=wrong).values_list("key", flat=True):
         clear(key)
 
@@ -173,19 +174,18 @@ def _runs(now: datetime) -> Iterator[tuple[str, str]]:
         return  # nothing else that the runs show can be trusted
     runs = LifecycleRun.objects.begun().filter(day__gte=today - timedelta(days=rules.CATCH_UP_DAYS))
     newest = {run.stage: run for run in runs.order_by("day")}
-    failed = {stage: run for stage, run in newest.items() if run.failed}
-    for stage, run in failed.items():
-        yield f"{FAILED}:{stage}", f"{run.day}: {run.failed}"
-    # Begun again, a run has no failures yet: until it is at rest nobody knows that they are over.
-    again = [f"{FAILED}:{run.stage}" for run in newest.values() if not run.failed and not run.at_rest]
-    yield from Alarm.objects.filter(key__in=again, cleared_at=None).values_list("key", "detail")
+    failed = {f"{FAILED}:{stage}": f"{run.day}: {run.failed}" for stage, run in newest.items() if run.failed}
+    # While one that failed is tried again, its numbers begin anew: it is over when a run has come to its end without.
+    again = [f"{FAILED}:{stage}" for stage, run in newest.items() if not run.at_rest and not run.failed]
+    failed |= dict(Alarm.objects.filter(key__in=again, cleared_at=None).values_list("key", "detail"))
+    yield from failed.items()
     left = [r for r in runs if not r.at_rest and r.claimed_at is not None and r.claimed_at < now - NOT_TAKEN_UP]
     if left:
         yield INTERRUPTED, ", ".join(f"{run.stage} {run.day}" for run in left)
     # Before the hour by which it should be done it is yesterday's run that may be missing.
     day = today if now.astimezone(clock.ROME).time() >= DONE_BY else today - timedelta(days=1)
     finished = set(runs.filter(day__gte=day).exclude(finished_at=None).values_list("stage", flat=True))
-    said = {*failed, *(run.stage for run in left)}
+    said = {*(key.partition(":")[2] for key in failed), *(run.stage for run in left)}
     ever = LifecycleRun.objects.begun().filter(day__lte=day)  # however long ago: it stays late until it runs
     late = [stage.value for stage in STAGES if stage not in finished | said and ever.filter(stage=stage).exists()]
     if late:
@@ -209,8 +209,10 @@ def _waiting(now: datetime) -> Iterator[tuple[str, str]]:
         yield NOTICES, str(notices)
     # Of these boxes nobody else hears: who renews automatically is not warned before the expiry.
     day = clock.rome_date(now)
-    until = day + timedelta(days=settings.AUTO_NOTICE_DAYS) - CHARGES_LATE
-    untold = charging.due_notices(day).filter(expires_on__lte=until)
+    late_for = day + timedelta(days=settings.AUTO_NOTICE_DAYS) - CHARGES_LATE
+    # A consent given with a payment stands a moment before the years do: the expiry of before is not one to announce.
+    agreed = AutoRenewal.objects.filter(box=OuterRef("pk"), ended_at=None, agreed_at__lt=now - CHARGES_LATE)
+    untold = charging.due_notices(day).filter(Exists(agreed), expires_on__lte=late_for)
     if charges := untold.count() + charging.due_charges(day - CHARGES_LATE).count():
         yield CHARGES, str(charges)
 

@@ -258,22 +258,34 @@ def test_a_run_that_a_wrong_clock_kept_from_beginning_is_red_in_admin(quiet, tod
 def test_automatic_renewals_that_nobody_charges(quiet, make_box, alice, today):
     """Nobody else says it: who renews automatically gets no warning before the expiry."""
     automatic(make_box(alice, "auto", expires_in=60), alice, card(alice), days_before=60)
-    for days, expected in ((31, None), (32, "1")):  # announced on E-30
+    for days, expected in ((31, None), (32, "1"), (33, "1"), (52, "1")):  # announced on E-30
         with rome(today, 12, days=days):
             alarms.watch()
             assert on().get("charges") == expected
-    with rome(today, 12, days=32):
+    with rome(today, 12, days=52):
         charging.run()
         alarms.watch()
         assert "charges" not in on()
-    for days, expected in ((54, None), (55, "1")):  # charged on E-7
+    for days, expected in ((54, None), (55, "1"), (58, "1")):  # charged on E-7
         with rome(today, 12, days=days):
             alarms.watch()
             assert on().get("charges") == expected
-    with rome(today, 12, days=55):
+    with rome(today, 12, days=58):
         charging.run()
         alarms.watch()
         assert "charges" not in on()
+
+
+def test_a_consent_just_given_with_a_payment_is_no_late_announcement(quiet, make_box, alice, today):
+    """Until the years that were paid for are given, the box still has the expiry of before."""
+    box = make_box(alice, "auto", expires_in=60)
+    with rome(today, 11):
+        automatic(box, alice, card(alice), days_before=60)
+    Mailbox.objects.filter(pk=box.pk).update(expires_on=today + timedelta(days=20))
+    for days, expected in ((0, None), (1, None), (3, "1")):
+        with rome(today, 12, 30, days=days):
+            alarms.watch()
+            assert on().get("charges") == expected
 
 
 @pytest.fixture
@@ -304,15 +316,3 @@ def test_a_wrong_clock_calls_no_alarm_over_that_nobody_looked_at(failing, today,
         monkeypatch.setattr(clock, "database_clock", lambda: clock.now() + timedelta(hours=5))
         alarms.watch()
     assert set(on()) == {"clock", "failed:expiries"}
-
-
-def test_an_automatic_renewal_not_announced_stays_an_alarm_until_it_is(quiet, make_box, alice, today):
-    automatic(make_box(alice, "auto", expires_in=60), alice, card(alice), days_before=60)
-    seen = []
-    for days in (31, 32, 33, 40, 52):
-        with rome(today, 0, 5, days=days):
-            flows.run_day()
-        with rome(today, 12, days=days):
-            alarms.watch()
-            seen.append("charges" in on())
-    assert seen == [False, True, True, True, True]
