@@ -128,8 +128,9 @@ def _open_renewals(box_ids: list[int]) -> dict[int, Order]:
 def _being_verified(orders: Iterable[Order]) -> set[int]:
     """Those that wait for a payment which is in doubt, or for staff to decide about money that came (R19, R21)."""
     unpaid = {order.pk for order in orders if order.is_awaiting_payment}
-    unknown = Payment.objects.filter(order__in=unpaid, status=Payment.Status.UNKNOWN).values_list("order")
-    return {pk for (pk,) in unknown.union(cases.held().filter(order__in=unpaid).values_list("order"))}
+    unknown = Payment.objects.filter(order__in=unpaid, status=Payment.Status.UNKNOWN)
+    held = cases.held().filter(order__in=unpaid)
+    return {pk for found in (unknown, held) for pk in found.values_list("order", flat=True)}
 
 
 def _told_before(claimed: list[Notice]) -> dict[int, set[str]]:
