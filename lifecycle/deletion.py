@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from lifecycle import deletion_facts, deletion_rules, manifest
 from lifecycle.deletion_rules import Why
 from lifecycle.models import DeletionStop, ManifestLine
-from lifecycle.work import half_until
+from lifecycle.work import ask_for_a_run, half_until
 from mailboxes import ending
 from mailboxes.flows import contacts
 from mailboxes.models import Domain, Mailbox
@@ -52,7 +52,7 @@ def delete_boxes(work: "Work") -> None:
     if _is_over(work):
         return
     if manifest.make_manifest(work.today):
-        transaction.on_commit(_nudge, robust=True)
+        ask_for_a_run()  # the letters of this one are written: the further warnings are told now, not in three hours
     if manifest.is_stopped(work.today):
         return
     in_a_row = 0
@@ -74,13 +74,6 @@ def delete_boxes(work: "Work") -> None:
 def _is_over(work: "Work") -> bool:
     """Whether midnight has passed: the new day has a manifest and a cap of its own."""
     return clock.today() != work.today
-
-
-def _nudge() -> None:
-    """Further warnings are owed, and the letters of this run are written: tell them now, not in three hours."""
-    from lifecycle.tasks import run_day
-
-    run_day.delay()
 
 
 def _lines(day: date) -> Iterator[int]:

@@ -16,7 +16,7 @@ from lifecycle import alarms, clockcheck, figures, notices, rules
 from lifecycle.models import LifecycleRun
 from lifecycle.models.runs import AT_REST
 from lifecycle.stages import STAGES, Stage
-from lifecycle.work import BATCH, OutOfTimeError, Share, Work, half_until, trail
+from lifecycle.work import BATCH, OutOfTimeError, Share, Work, ask_for_a_run, half_until, trail
 from pecportal import clock
 from pecportal.errors import RefusedError
 
@@ -160,7 +160,7 @@ def _run(
         if out_of_time - {Stage.CHANGES}:
             break
     if out_of_time:
-        _go_on()
+        ask_for_a_run()
     elif any(done.run for done in told):
         _count(today)
     if stopped:
@@ -174,13 +174,6 @@ def _count(today: date) -> None:
         figures.write(today=today)
     except Exception as error:  # the work of the day is done and must not look undone
         log.error("lifecycle: the figures could not be counted: %s", trail(error))
-
-
-def _go_on() -> None:
-    """Ask a worker to go on at once. When the broker is away, beat's next take_up does."""
-    from lifecycle.tasks import run_day as nudge
-
-    transaction.on_commit(nudge.delay, robust=True)
 
 
 def _claim(stage: Stage, day: date) -> LifecycleRun | None:

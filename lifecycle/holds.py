@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from lifecycle import deletion_facts, deletion_rules
 from lifecycle.models import DeletionStop, HandRelease, StaffHold
+from lifecycle.work import ask_for_a_run
 from mailboxes.models import Mailbox
 from mailboxes.models.boxes import Phase
 from payments import cases
@@ -113,10 +114,4 @@ def release_stop(*, stop_id: int, actor: User) -> None:
             raise RefusedError(_("Lo sblocco l'hai chiesto tu: lo deve dare un'altra persona."))
         stop.released_by, stop.released_at = actor, clock.now()
         stop.save(update_fields=["released_by", "released_at"])
-        transaction.on_commit(_nudge, robust=True)
-
-
-def _nudge() -> None:
-    from lifecycle.tasks import run_day
-
-    run_day.delay()
+        ask_for_a_run()

@@ -2,10 +2,8 @@
 
 import logging
 
-from django.db import transaction
-
 from lifecycle import letters
-from lifecycle.work import trail
+from lifecycle.work import ask_for_a_run, trail
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +16,7 @@ def take_back(sender: object, **said: object) -> None:
         log.error("letters: stale ones were not taken back: %s", trail(error))
         return
     if taken:
-        transaction.on_commit(_nudge, robust=True)
+        ask_for_a_run()  # their notices are owed again: told now, not in three hours
 
 
 def read(sender: object, *, down: str, **said: object) -> None:
@@ -27,10 +25,3 @@ def read(sender: object, *, down: str, **said: object) -> None:
         letters.read_outcomes(down=down)
     except Exception as error:  # what the relay said stays in the queue's own table, for the next run
         log.error("letters: outcomes were not read: %s", trail(error))
-
-
-def _nudge() -> None:
-    """Their notices are owed again: tell them now, not in three hours."""
-    from lifecycle.tasks import run_day
-
-    run_day.delay()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
 
+from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from lifecycle.models import LifecycleRun
@@ -76,6 +77,13 @@ class Work:
     def check_time(self) -> None:
         if self.out_of_time:
             raise OutOfTimeError
+
+
+def ask_for_a_run() -> None:
+    """Ask a worker for the day's run at once. When the broker is away, beat asks for it later."""
+    from lifecycle.tasks import run_day
+
+    transaction.on_commit(run_day.delay, robust=True)
 
 
 def half_until(stop_at: float | None) -> float | None:

@@ -156,10 +156,7 @@ class BoxCard:
 
     @cached_property
     def charge(self) -> Said | None:
-        """The day of the next automatic charge, where one will come for this expiry (R4, R24).
-
-        None also on E itself where nothing announced it: then it fails at the job's next run.
-        """
+        """The day of the next automatic charge, where one comes for this expiry (R4, R24): on E none unannounced."""
         if self.reason is not Reason.AUTO_RENEWAL or self.box.expires_on is None:
             return None
         announced = getattr(self.box, "charge_due_on", None)
@@ -173,11 +170,10 @@ class BoxCard:
         if not box.auto_renews or not self.shows_auto or box.expires_on is None or box.expires_on < self.today:
             return []
         status = getattr(box, "charge_status", None) or ""
-        charge_on = self.charge.day if self.charge else None
         retry_on = getattr(box, "charge_due_on", None)
         facts = readiness.Facts(
             has_method=getattr(box, "auto_agreed", None) is not None,
-            charge_on=charge_on,
+            charge_on=self.charge.day if self.charge else None,
             expires_on=box.expires_on,
             card_month=getattr(box, "auto_card_month", None),
             card_year=getattr(box, "auto_card_year", None),

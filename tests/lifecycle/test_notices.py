@@ -405,14 +405,14 @@ def test_an_order_that_awaits_payment_is_named_without_amounts(plans, alice):
     box = open_alices(plans, alice)
     with at(E - timedelta(days=20)):
         order = place(box, alice)
-    todo = (
+    tail = (
         f"C'è già un ordine di rinnovo, {order.number}, in attesa di pagamento: accedi e pagalo. Se hai già fatto il "
         "bonifico, ti scriviamo appena arriva."
     )
     letter = letter_on(E - timedelta(days=15))
-    assert [text.endswith(f"contenuto. {todo}") for text in words(letter)] == [True, True]
+    assert [text.endswith(f"contenuto. {tail}") for text in words(letter)] == [True, True]
     letter = letter_on(E + timedelta(days=1))
-    assert words(letter) == (AFTER + RENEW_BY + todo,) * 2
+    assert words(letter) == (AFTER + RENEW_BY + tail,) * 2
     assert "€" not in letter.message + letter.html_message
 
 
@@ -422,18 +422,18 @@ def test_a_payment_that_is_being_verified_is_not_asked_for_again(plans, alice):
         order = place(box, alice)
         payment = start_card(order, alice)
         recording.record_outcome(payment.pk, Outcome(Result.UNKNOWN, reason="timeout"))
-    todo = (
+    tail = (
         f"Per l'ordine di rinnovo {order.number} stiamo verificando il pagamento con la banca. Non pagare di nuovo: ti "
         "scriviamo appena è certo."
     )
     letter = letter_on(E - timedelta(days=15))
-    assert [text.endswith(f"contenuto. {todo}") for text in words(letter)] == [True, True]
-    assert words(letter_on(E + timedelta(days=1))) == (AFTER + todo,) * 2
+    assert [text.endswith(f"contenuto. {tail}") for text in words(letter)] == [True, True]
+    assert words(letter_on(E + timedelta(days=1))) == (AFTER + tail,) * 2
     Payment.objects.update(status="failed")
     cases.open_case(
         Case.Kind.MONEY_MISMATCH, detail="x", order=order, amount=order.total
     )  # money that came, not decided
-    assert words(letter_on(E + timedelta(days=30))) == (AFTER + todo,) * 2
+    assert words(letter_on(E + timedelta(days=30))) == (AFTER + tail,) * 2
 
 
 def test_an_order_at_work_asks_for_nothing(plans, alice):
@@ -441,11 +441,11 @@ def test_an_order_at_work_asks_for_nothing(plans, alice):
     with at(E - timedelta(days=20)):
         order = place(box, alice)
     Order.objects.filter(pk=order.pk).update(status="attention")
-    todo = (
+    tail = (
         f"C'è già un ordine di rinnovo, {order.number}, in lavorazione: non serve farne un altro. Ti scriviamo appena "
         "la casella è rinnovata."
     )
-    assert words(letter_on(E + timedelta(days=1))) == (AFTER + todo,) * 2
+    assert words(letter_on(E + timedelta(days=1))) == (AFTER + tail,) * 2
 
 
 def test_a_box_on_a_domain_is_renewed_with_it(alice, make_box, today):
@@ -456,9 +456,9 @@ def test_a_box_on_a_domain_is_renewed_with_it(alice, make_box, today):
     make_box(alice, "info", plan="domain", domain=domain, host="pec.rossi.example")
     flows.run_day()
     assert told() == [("info@pec.rossi.example", -7)]
-    todo = "Questa casella si rinnova con il suo dominio, rossi.example: lo rinnova chi gestisce l'account, da Domini."
+    tail = "Questa casella si rinnova con il suo dominio, rossi.example: lo rinnova chi gestisce l'account, da Domini."
     letter = Email.objects.latest("id")
-    assert [text.endswith(f"contenuto. {todo}") for text in words(letter)] == [True, True]
+    assert [text.endswith(f"contenuto. {tail}") for text in words(letter)] == [True, True]
     with at(domain.expires_on + timedelta(days=40)):  # past the domain's own thirty days
         flows.run_day()
     assert told() == [("info@pec.rossi.example", -7)]
@@ -467,9 +467,9 @@ def test_a_box_on_a_domain_is_renewed_with_it(alice, make_box, today):
 def test_who_relies_on_a_charge_that_will_not_come_is_told_so(plans, alice):
     open_alices(plans, alice)
     Mailbox.objects.update(auto_renews=True, auto_over_for=E)
-    todo = "Il rinnovo automatico è attivo, ma per questa scadenza l'addebito non ci sarà: accedi e scegli Rinnova."
+    tail = "Il rinnovo automatico è attivo, ma per questa scadenza l'addebito non ci sarà: accedi e scegli Rinnova."
     letter = letter_on(E - timedelta(days=7))
-    assert [text.endswith(f"contenuto. {todo}") for text in words(letter)] == [True, True]
+    assert [text.endswith(f"contenuto. {tail}") for text in words(letter)] == [True, True]
 
 
 # --- What the database and the settings hold -------------------------------------------------------------------------
